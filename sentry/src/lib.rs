@@ -1,1 +1,3 @@
-//! sentry
+//! The Sentry: a Linux kernel as an ordinary process.
+
+pub mod boot;

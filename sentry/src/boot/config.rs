@@ -1,0 +1,224 @@
+//! What `runsc` tells a new Sentry: everything about the container, already checked, and the numbers of donated fds.
+//!
+//! JSON over an inherited fd. The Sentry opens no host path: every file it may use arrives here as an open fd.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BootConfig {
+    /// Sandbox-wide settings.
+    pub sandbox: SandboxConfig,
+    /// The first container.
+    pub container: ContainerConfig,
+    /// Donated fds.
+    pub fds: BootFds,
+}
+
+/// Settings of the sandbox, from global flags.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SandboxConfig {
+    /// `--platform`.
+    pub platform: String,
+    /// `--strace`: log each system call of the guest.
+    pub strace: bool,
+    /// `--debug`: log at debug level.
+    pub debug: bool,
+    /// `--network`.
+    pub network: NetworkMode,
+    /// `--file-access=exclusive`: dentries and attributes of the rootfs are cached without asking again.
+    pub exclusive_rootfs: bool,
+    /// Processors that the guest sees.
+    pub cpus: u32,
+    /// Bytes of memory that the guest is told of (`/proc/meminfo`).
+    pub total_memory: u64,
+}
+
+/// `--network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// Loopback of the sandbox only.
+    None,
+    /// Socket calls go to the host's stack in the network namespace that the Sentry was put in.
+    Host,
+}
+
+/// Numbers of fds that the Sentry inherits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BootFds {
+    /// Connected SOCK_SEQPACKET sockets to the container's Gofer, all equal.
+    pub gofer: Vec<i32>,
+    /// Standard input, output and error of the first process (three), or one terminal fd if `terminal`.
+    pub stdio: Vec<i32>,
+    /// Listening SOCK_SEQPACKET Unix socket for control messages (`boot::control`).
+    pub control: Option<i32>,
+    /// Where log lines go.
+    pub log: Option<i32>,
+    /// Read end of a pipe: the Sentry builds the container, writes one status line to `ready`, then waits for one byte here
+    /// before it runs the first process (`runsc start`). End of file instead ends the sandbox.
+    pub start: Option<i32>,
+    /// Write end of a pipe: a JSON [`BootStatus`] line once the container is built or has failed.
+    pub ready: Option<i32>,
+    /// A directory fd of a host procfs that shows the Sentry's pid namespace.
+    pub proc: Option<i32>,
+    /// Further fds for the guest: (fd in the guest, inherited fd). `--preserve-fds`.
+    pub extra: Vec<(i32, i32)>,
+}
+
+/// What the Sentry reports on `ready`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BootStatus {
+    /// None: the container is built and its program was found executable.
+    pub error: Option<BootError>,
+}
+
+/// A start that failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BootError {
+    /// One line for people; names the file, field or value.
+    pub message: String,
+    /// Exit code for `runsc`: 127 program not found, 126 not executable, 128 otherwise.
+    pub exit_code: i32,
+}
+
+/// One container: root, mounts, names, first process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    /// Container id.
+    pub id: String,
+    /// Gofer mount index of the root file system.
+    pub root_gofer_mount: u32,
+    /// `root.readonly`.
+    pub root_readonly: bool,
+    /// Overlay above the root.
+    pub root_overlay: Overlay,
+    /// `hostname`.
+    pub hostname: String,
+    /// `domainname`.
+    pub domainname: String,
+    /// `mounts`, in order.
+    pub mounts: Vec<MountConfig>,
+    /// `linux.maskedPaths`.
+    pub masked_paths: Vec<String>,
+    /// `linux.readonlyPaths`.
+    pub readonly_paths: Vec<String>,
+    /// `linux.devices` beyond the default ones.
+    pub devices: Vec<DeviceConfig>,
+    /// `linux.sysctl`.
+    pub sysctl: Vec<(String, String)>,
+    /// The first process.
+    pub process: ProcessConfig,
+    /// `linux.namespaces` has a user namespace with these mappings (container id, host id as the Gofer sees it, size); empty:
+    /// ids are used as they are.
+    pub uid_map: Vec<(u32, u32, u32)>,
+    /// Likewise for groups.
+    pub gid_map: Vec<(u32, u32, u32)>,
+}
+
+/// `--overlay2` for the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overlay {
+    /// Writes go through to the rootfs.
+    None,
+    /// Writes go to the Sentry's memory.
+    Memory,
+    /// Writes go to the Gofer mount of this index.
+    Gofer(u32),
+}
+
+/// One mount.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MountConfig {
+    /// Absolute path in the container; missing directories (or the file, for a file bind) are made.
+    pub destination: String,
+    /// What to mount.
+    pub kind: MountKind,
+    /// Name shown in `/proc/mounts` as the source.
+    pub source: String,
+    /// File-system specific options (`mode=`, `size=`, `gid=`, `newinstance` ...).
+    pub data: Vec<String>,
+    /// `MS_*` flags of `mount(2)`: RDONLY, NOSUID, NODEV, NOEXEC, NOATIME ...
+    pub flags: u64,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    /// A host directory or file that the Gofer serves.
+    Bind {
+        /// Index of the Gofer mount.
+        gofer_mount: u32,
+        /// A regular file, not a directory.
+        file: bool,
+    },
+    /// A file system of the Sentry's own, by its Linux name: proc, sysfs, tmpfs, devpts, mqueue, cgroup.
+    Internal(String),
+}
+
+/// A device node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    /// Absolute path.
+    pub path: String,
+    /// `c`, `b` or `p`.
+    pub kind: char,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// `process` of config.json.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProcessConfig {
+    /// `args`.
+    pub args: Vec<String>,
+    /// `env`.
+    pub env: Vec<String>,
+    /// `cwd`.
+    pub cwd: String,
+    /// `terminal`: stdio is one host terminal fd, the guest gets a pty of its own on it.
+    pub terminal: bool,
+    /// `consoleSize`: rows, columns.
+    pub console_size: Option<(u16, u16)>,
+    /// `user.uid`.
+    pub uid: u32,
+    /// `user.gid`.
+    pub gid: u32,
+    /// `user.additionalGids`.
+    pub additional_gids: Vec<u32>,
+    /// `user.umask`.
+    pub umask: u32,
+    /// `capabilities`, each a mask of `1 << CAP_*`.
+    pub capabilities: Capabilities,
+    /// `rlimits`: (RLIMIT_* number, soft, hard).
+    pub rlimits: Vec<(u32, u64, u64)>,
+    /// `noNewPrivileges`.
+    pub no_new_privileges: bool,
+    /// `oomScoreAdj`.
+    pub oom_score_adj: i32,
+}
+
+/// Capability sets as masks.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Bounding set.
+    pub bounding: u64,
+    /// Effective set.
+    pub effective: u64,
+    /// Inheritable set.
+    pub inheritable: u64,
+    /// Permitted set.
+    pub permitted: u64,
+    /// Ambient set.
+    pub ambient: u64,
+}

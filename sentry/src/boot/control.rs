@@ -1,0 +1,98 @@
+//! Control messages from `runsc` to a running Sentry: one JSON request per SOCK_SEQPACKET message, one JSON reply.
+//! Requests may carry fds by `SCM_RIGHTS` (stdio of an exec).
+
+use serde::{Deserialize, Serialize};
+
+use super::config::ProcessConfig;
+
+/// What `runsc` may ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// `runsc kill`: a signal to the container's first process, or to all of its processes.
+    Signal {
+        /// Container.
+        container: String,
+        /// Signal number.
+        signal: i32,
+        /// To every process of the container.
+        all: bool,
+    },
+    /// `runsc exec`: a new process; stdio comes with the message (three fds, or one terminal).
+    Exec {
+        /// Container.
+        container: String,
+        /// What to run.
+        process: Box<ProcessConfig>,
+    },
+    /// Wait for the process to end (pid in the container's pid namespace; 1 is the first).
+    Wait {
+        /// Container.
+        container: String,
+        /// Process.
+        pid: i32,
+    },
+    /// The processes of a container.
+    Processes {
+        /// Container.
+        container: String,
+    },
+    /// The size of the terminal of the process changed: read it again from the terminal fd.
+    Resize {
+        /// Container.
+        container: String,
+        /// Process whose controlling terminal it is.
+        pid: i32,
+    },
+    /// Stop every task of the container.
+    Pause,
+    /// Let them go on.
+    Resume,
+}
+
+/// What the Sentry answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The new process (in the container's pid namespace).
+    Started {
+        /// Its pid.
+        pid: i32,
+    },
+    /// The process ended, with a status as of `wait(2)`.
+    Ended {
+        /// Wait status.
+        status: i32,
+    },
+    /// Processes: pid in the container, parent, name, host pid.
+    Processes {
+        /// One entry each.
+        list: Vec<ProcessInfo>,
+    },
+    /// It failed: errno name or reason in one line, with the exit code that `runsc` should give.
+    Failed {
+        /// For people.
+        message: String,
+        /// For the shell.
+        exit_code: i32,
+    },
+}
+
+/// One process of a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProcessInfo {
+    /// Pid in the container.
+    pub pid: i32,
+    /// Parent there.
+    pub ppid: i32,
+    /// Real user id.
+    pub uid: u32,
+    /// `comm`.
+    pub name: String,
+    /// Host process that carries it, in the Sentry's pid namespace.
+    pub host_pid: Option<i32>,
+    /// Processor time used, milliseconds.
+    pub cpu_ms: u64,
+}
