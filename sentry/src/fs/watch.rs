@@ -1,5 +1,0 @@
-//! inotify marks on inodes.
-
-/// Marks on one inode.
-#[derive(Default)]
-pub struct Watches {}
