@@ -1,3 +1,24 @@
 //! The Sentry: a Linux kernel as an ordinary process.
+//!
+//! Modules carry Linux's names. `task` holds the loop that every guest thread runs in; `syscalls` the table from numbers to
+//! handlers; the others the subsystems that handlers call.
+
+#![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod cred;
+pub mod executor;
+pub mod fs;
+pub mod ipc;
+pub mod kernel;
+pub mod loader;
+pub mod log;
+pub mod mm;
+pub mod net;
+pub mod signal;
+pub mod sync;
+pub mod syscalls;
+pub mod task;
+pub mod time;
+pub mod usermem;
+pub mod wait;

@@ -1,0 +1,12 @@
+//! File locks: `flock(2)`, POSIX and open-file-description locks of `fcntl(2)`.
+
+use super::file::File;
+
+/// Locks on one inode.
+#[derive(Default)]
+pub struct InodeLocks {}
+
+/// The last reference to an open file description is gone.
+pub(super) fn file_released(file: &File) {
+    super::inode::end_write(file);
+}

@@ -1,0 +1,133 @@
+//! File systems: types by their Linux name, and mounted instances.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use abi::Errno;
+use abi::errno::Result;
+
+use super::inode::Inode;
+use super::stat::makedev;
+use crate::kernel::Kernel;
+use crate::task::Task;
+
+/// Numbers of `statfs(2)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatFs {
+    /// Magic number (`statfs(2)` lists them).
+    pub magic: u64,
+    /// Block size in bytes.
+    pub bsize: u64,
+    /// Blocks in all, free, and free to ordinary users.
+    pub blocks: u64,
+    /// Free blocks.
+    pub bfree: u64,
+    /// Free blocks for ordinary users.
+    pub bavail: u64,
+    /// Inodes in all.
+    pub files: u64,
+    /// Free inodes.
+    pub ffree: u64,
+    /// Longest name.
+    pub namelen: u64,
+}
+
+/// What a mounted file system does as a whole.
+pub trait SuperOps: Any + Send + Sync {
+    /// Size and magic number.
+    fn statfs(&self) -> Result<StatFs>;
+
+    /// `syncfs(2)`
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Options beyond the mount flags, as `/proc/mounts` shows them (`,size=1024k`), with the leading comma.
+    fn show_options(&self) -> String {
+        String::new()
+    }
+
+    /// `mount(2)` with `MS_REMOUNT` and new data.
+    fn remount(&self, data: &[u8]) -> Result<()> {
+        let _ = data;
+        Ok(())
+    }
+
+    /// For `downcast_ref` within the file system.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A mounted file system, like `struct super_block`.
+pub struct SuperBlock {
+    /// What it does.
+    pub ops: Box<dyn SuperOps>,
+    /// Linux name of its type.
+    pub fstype: &'static str,
+    /// Device number (`makedev(3)`), from the anonymous range.
+    pub dev: u64,
+    root: OnceLock<Arc<Inode>>,
+}
+
+static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
+
+impl SuperBlock {
+    /// A new instance with a device number of its own and no root yet.
+    pub fn new(ops: Box<dyn SuperOps>, fstype: &'static str) -> Arc<SuperBlock> {
+        let dev = makedev(0, NEXT_MINOR.fetch_add(1, Ordering::Relaxed));
+        Arc::new(SuperBlock {
+            ops,
+            fstype,
+            dev,
+            root: OnceLock::new(),
+        })
+    }
+
+    /// Sets the root, once.
+    pub fn set_root(&self, root: Arc<Inode>) {
+        let _ = self.root.set(root);
+    }
+
+    /// The root.
+    pub fn root(&self) -> Result<Arc<Inode>> {
+        self.root.get().cloned().ok_or(Errno::EIO)
+    }
+
+    /// The file system's own type for it.
+    pub fn downcast<T: SuperOps>(&self) -> Option<&T> {
+        self.ops.as_any().downcast_ref::<T>()
+    }
+}
+
+/// What `mount(2)` hands to a file system type.
+pub struct MountArgs<'a> {
+    /// The kernel.
+    pub kernel: &'a Arc<Kernel>,
+    /// Who mounts; none while the container is built.
+    pub task: Option<&'a Arc<Task>>,
+    /// `source`
+    pub source: &'a [u8],
+    /// `data`: comma separated options.
+    pub data: &'a [u8],
+    /// `MS_*` flags.
+    pub flags: u64,
+}
+
+/// A file system type: a folder under `impls/` and a line in the registry.
+pub trait FsType: Send + Sync {
+    /// Name for `mount(2)` and `/proc/filesystems`.
+    fn name(&self) -> &'static str;
+
+    /// An ordinary user's namespace may mount it (`FS_USERNS_MOUNT`).
+    fn userns_mount(&self) -> bool {
+        false
+    }
+
+    /// Needs no device (`nodev` in `/proc/filesystems`); all of ours do not.
+    fn nodev(&self) -> bool {
+        true
+    }
+
+    /// Makes an instance with its root set. `EINVAL` for an unknown option.
+    fn mount(&self, args: &MountArgs<'_>) -> Result<Arc<SuperBlock>>;
+}

@@ -1,0 +1,5 @@
+//! inotify marks on inodes.
+
+/// Marks on one inode.
+#[derive(Default)]
+pub struct Watches {}

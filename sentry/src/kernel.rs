@@ -1,0 +1,52 @@
+//! The root of everything: one kernel per sandbox.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use platform::Platform;
+
+use crate::boot::config::SandboxConfig;
+use crate::cred::UserNamespace;
+use crate::executor::Executor;
+use crate::syscalls::Counters;
+use crate::task::TaskTable;
+
+/// All state of the sandbox hangs here; nothing is global but the log.
+pub struct Kernel {
+    /// How guest code runs.
+    pub platform: Arc<dyn Platform>,
+    /// Runs tasks.
+    pub executor: Arc<Executor>,
+    /// Pids, process groups, sessions and the process tree.
+    pub tasks: TaskTable,
+    /// The first user namespace.
+    pub root_user_ns: Arc<UserNamespace>,
+    /// Settings from the command line.
+    pub config: SandboxConfig,
+    /// `CLOCK_MONOTONIC` at boot, nanoseconds.
+    pub boot_time_ns: u64,
+    /// What guests called that is missing.
+    pub counters: Counters,
+    next_id: AtomicU64,
+}
+
+impl Kernel {
+    /// A kernel without tasks.
+    pub fn new(platform: Arc<dyn Platform>, executor: Arc<Executor>, config: SandboxConfig) -> Arc<Kernel> {
+        Arc::new(Kernel {
+            platform,
+            executor,
+            tasks: TaskTable::default(),
+            root_user_ns: UserNamespace::root(0xeffffffd),
+            config,
+            boot_time_ns: Executor::now(),
+            counters: Counters::default(),
+            next_id: AtomicU64::new(0xf000_0000),
+        })
+    }
+
+    /// A number never given before: inode numbers of namespaces, pipes and sockets.
+    pub fn unique_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+}
