@@ -1,0 +1,115 @@
+//! `runsc kill`.
+
+use clap::Args;
+use rustix::process::Signal;
+
+use super::Env;
+use crate::error::{Error, Result};
+use crate::sandbox::control;
+use crate::state::Status;
+
+#[derive(Args)]
+pub struct KillArgs {
+    /// To every process of the container
+    #[arg(short, long)]
+    all: bool,
+
+    /// Container
+    id: String,
+
+    /// Signal, by name or number
+    #[arg(default_value = "SIGTERM", allow_hyphen_values = true)]
+    signal: String,
+}
+
+pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
+    let signal = parse_signal(&args.signal).ok_or_else(|| Error::new(format!("unknown signal {:?}", args.signal)))?;
+    let record = env.store.load(&args.id)?;
+    let status = record.status();
+    if !matches!(status, Status::Created | Status::Running) {
+        return Err(Error::new(format!(
+            "container not running: {} is {}",
+            args.id,
+            status.name()
+        )));
+    }
+    let sent = control::signal(&env.store.dir(&args.id), &args.id, signal, args.all);
+    match (sent, record.sandbox) {
+        (Ok(()), _) => Ok(0),
+        // What does not answer can still be ended.
+        (Err(_), Some(sandbox)) if signal == Signal::KILL.as_raw() && sandbox.signal(Signal::KILL) => Ok(0),
+        (Err(_), _) if env.store.load(&args.id)?.status() == Status::Stopped => {
+            Err(Error::new(format!("container not running: {}", args.id)))
+        }
+        (Err(e), _) => Err(e),
+    }
+}
+
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`.
+fn parse_signal(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let name = match name {
+        "IOT" => "ABRT",
+        "CLD" => "CHLD",
+        "POLL" => "IO",
+        "UNUSED" => "SYS",
+        other => other,
+    };
+    if let Some(at) = NAMES.iter().position(|n| *n == name) {
+        return i32::try_from(at + 1).ok();
+    }
+    let (start, offset): (i32, &str) = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(rest), _) => (34, rest),
+        (_, Some(rest)) => (64, rest),
+        _ => return None,
+    };
+    let offset = if offset.is_empty() {
+        0
+    } else {
+        offset.parse::<i32>().ok()?
+    };
+    Some(start.checked_add(offset)?).filter(|n| (34..=64).contains(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_signal;
+
+    #[test]
+    fn spellings() {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGTERM", 15),
+            ("sigusr1", 10),
+            ("SIGSYS", 31),
+            ("RTMIN", 34),
+            ("SIGRTMAX-1", 63),
+        ] {
+            assert_eq!(parse_signal(text), Some(number), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "65",
+            "-1",
+            "SIG",
+            "NOPE",
+            "RTMIN-1",
+            "RTMAX+1",
+            "RTMIN+99999999999",
+        ] {
+            assert_eq!(parse_signal(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! One file per verb.
+
+pub mod create;
+pub mod delete;
+pub mod do_cmd;
+pub mod kill;
+pub mod list;
+pub mod spec;
+pub mod start;
+pub mod state;
+pub mod syscalls;
+
+use crate::cli::{Cli, Globals, Verb};
+use crate::error::Result;
+use crate::log::Log;
+use crate::state::Store;
+
+/// What every verb gets.
+pub struct Env<'a> {
+    pub globals: &'a Globals,
+    pub log: &'a Log,
+    pub store: Store,
+}
+
+/// Carries out the verb; gives the exit code.
+pub fn dispatch(cli: Cli, log: &Log) -> Result<i32> {
+    let env = Env {
+        globals: &cli.globals,
+        log,
+        store: Store::new(&cli.globals),
+    };
+    match cli.verb {
+        Verb::Do(args) => do_cmd::run(&env, args),
+        Verb::Run(args) => create::run(&env, &args),
+        Verb::Create(args) => create::create(&env, &args),
+        Verb::Start(args) => start::run(&env, &args.id),
+        Verb::State(args) => state::run(&env, &args.id),
+        Verb::Kill(args) => kill::run(&env, &args),
+        Verb::Delete(args) => delete::run(&env, &args),
+        Verb::List(args) => list::run(&env, &args),
+        Verb::Spec(args) => spec::run(&env, &args),
+        Verb::Syscalls(args) => syscalls::run(&args),
+    }
+}

@@ -1,0 +1,27 @@
+//! `runsc start`.
+
+use super::Env;
+use crate::error::{Error, Result};
+use crate::sandbox::control;
+use crate::state::{Phase, Status};
+
+pub fn run(env: &Env<'_>, id: &str) -> Result<i32> {
+    let container = env.store.open(id)?;
+    let mut record = container
+        .read()?
+        .ok_or_else(|| Error::new(format!("container does not exist: {id}")))?;
+    match record.status() {
+        Status::Created => {}
+        Status::Stopped => return Err(Error::new(format!("cannot start a container that has stopped: {id}"))),
+        other => {
+            return Err(Error::new(format!(
+                "cannot start an already running container: {id} is {}",
+                other.name()
+            )));
+        }
+    }
+    control::start(container.dir())?;
+    record.phase = Phase::Started;
+    container.write(&record)?;
+    Ok(0)
+}

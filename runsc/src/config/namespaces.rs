@@ -1,0 +1,115 @@
+//! `linux.namespaces` and id mappings.
+//!
+//! The guest's namespaces are the Sentry's objects. On the host only the network namespace matters, for `--network=host`
+//! and for engines that look into it; and the user namespace of an ordinary user, without which nothing works.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
+
+use super::bad;
+use crate::error::Result;
+
+/// (id in the container, id outside, how many).
+pub type IdMap = Vec<(u32, u32, u32)>;
+
+/// Network namespace of the Sentry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    New,
+    Join(PathBuf),
+    /// That of runsc.
+    Inherit,
+}
+
+/// What the list comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces {
+    pub network: Network,
+    pub uid_map: IdMap,
+    pub gid_map: IdMap,
+}
+
+pub fn namespaces(linux: Option<&Linux>, notes: &mut Vec<String>) -> Result<Namespaces> {
+    let mut out = Namespaces {
+        network: Network::Inherit,
+        uid_map: Vec::new(),
+        gid_map: Vec::new(),
+    };
+    let Some(linux) = linux else { return Ok(out) };
+    let mut seen = Vec::new();
+    let mut user = false;
+    for (i, ns) in linux.namespaces().iter().flatten().enumerate() {
+        let (typ, path) = (ns.typ(), ns.path());
+        if seen.contains(&typ) {
+            return Err(bad(
+                format_args!("linux.namespaces[{i}].type"),
+                format_args!("{typ} is given twice"),
+            ));
+        }
+        seen.push(typ);
+        if let Some(path) = path
+            && !path.is_absolute()
+        {
+            return Err(bad(
+                format_args!("linux.namespaces[{i}].path"),
+                format_args!("{path:?} is not absolute"),
+            ));
+        }
+        match (typ, path) {
+            (LinuxNamespaceType::Network, None) => out.network = Network::New,
+            (LinuxNamespaceType::Network, Some(path)) => out.network = Network::Join(path.clone()),
+            (LinuxNamespaceType::User, None) => user = true,
+            (_, Some(path)) => notes.push(format!(
+                "config.json: linux.namespaces[{i}].path: {}: the sandbox has its own {typ} namespace",
+                path.display()
+            )),
+            (_, None) => {}
+        }
+    }
+    let maps = [("uid", linux.uid_mappings()), ("gid", linux.gid_mappings())];
+    for (name, list) in maps {
+        let map = id_map(name, list.as_deref().unwrap_or_default())?;
+        if user && map.is_empty() {
+            return Err(bad(
+                format_args!("linux.{name}Mappings"),
+                "missing for a new user namespace",
+            ));
+        }
+        if !user {
+            continue;
+        }
+        if name == "uid" {
+            out.uid_map = map
+        } else {
+            out.gid_map = map
+        }
+    }
+    Ok(out)
+}
+
+fn id_map(name: &str, list: &[LinuxIdMapping]) -> Result<IdMap> {
+    // The kernel's own limit.
+    if list.len() > 340 {
+        return Err(bad(format_args!("linux.{name}Mappings"), "more than 340 entries"));
+    }
+    let mut out: IdMap = Vec::new();
+    for (i, m) in list.iter().enumerate() {
+        let field = format!("linux.{name}Mappings[{i}]");
+        let end = |start: u32| start.checked_add(m.size()).filter(|end| *end < u32::MAX);
+        let (Some(inside_end), Some(outside_end)) = (end(m.container_id()), end(m.host_id())) else {
+            return Err(bad(field, "goes beyond the largest id"));
+        };
+        if m.size() == 0 {
+            return Err(bad(format_args!("{field}.size"), "0"));
+        }
+        let overlaps = |a: u32, a_end: u32, b: u32, size: u32| a < b.saturating_add(size) && b < a_end;
+        if out.iter().any(|&(inside, outside, size)| {
+            overlaps(m.container_id(), inside_end, inside, size) || overlaps(m.host_id(), outside_end, outside, size)
+        }) {
+            return Err(bad(field, "overlaps an earlier entry"));
+        }
+        out.push((m.container_id(), m.host_id(), m.size()));
+    }
+    Ok(out)
+}

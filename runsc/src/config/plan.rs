@@ -1,0 +1,190 @@
+//! The whole configuration as the sandbox is started from it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_spec::runtime::LinuxResources;
+use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
+
+use super::{
+    Bundle, GoferMount, IdMap, Network, bad, check_string, container_path, devices, mounts, namespaces, process,
+};
+use crate::cli::{Globals, Overlay};
+use crate::error::{Context, Result};
+
+/// What to start.
+pub struct Plan {
+    pub container: ContainerConfig,
+    pub gofer: Vec<GoferMount>,
+    pub rootfs: PathBuf,
+    pub network: Network,
+    /// Of the Gofer's own user namespace, for ordinary users; empty: it has none.
+    pub gofer_uid_map: IdMap,
+    pub gofer_gid_map: IdMap,
+    pub cgroups_path: Option<String>,
+    pub resources: Option<LinuxResources>,
+    /// Directories to make, and to remove with the container.
+    pub scratch: Vec<PathBuf>,
+    /// Directories of the host that are beneath a mount but not served.
+    pub hide: Vec<PathBuf>,
+    pub annotations: BTreeMap<String, String>,
+    pub notes: Vec<String>,
+}
+
+/// Judges a bundle's configuration.
+pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
+    let Bundle { dir, spec, mut notes } = bundle;
+    let process = spec.process().as_ref().ok_or_else(|| bad("process", "missing"))?;
+    let process = process::process_config(process)?;
+    let root = spec.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
+    let root_text = root.path().to_str().ok_or_else(|| bad("root.path", "not UTF-8"))?;
+    check_string("root.path", root_text)?;
+    if root_text.is_empty() {
+        return Err(bad("root.path", "empty"));
+    }
+    let rootfs = dir.join(root.path());
+    let rootfs = rootfs
+        .canonicalize()
+        .context(|| format!("config.json: root.path: {}", rootfs.display()))?;
+    if !rootfs.is_dir() {
+        return Err(bad(
+            "root.path",
+            format_args!("{} is not a directory", rootfs.display()),
+        ));
+    }
+    let root_readonly = root.readonly().unwrap_or(false);
+    let mut gofer = vec![GoferMount {
+        source: rootfs.clone(),
+        recursive: true,
+        readonly: root_readonly || globals.overlay2 != Overlay::None,
+        devices: true,
+    }];
+    let mount_list = mounts::mounts(
+        spec.mounts().as_deref().unwrap_or_default(),
+        &dir,
+        &mut gofer,
+        &mut notes,
+    )?;
+    let mut scratch = Vec::new();
+    let root_overlay = overlay(id, &globals.overlay2, &mut gofer, &mut scratch)?;
+
+    let linux = spec.linux().as_ref();
+    let ns = namespaces::namespaces(linux, &mut notes)?;
+    let (maps, gofer_maps) = if globals.is_rootless() {
+        (Default::default(), rootless_maps(&ns))
+    } else {
+        ((ns.uid_map, ns.gid_map), Default::default())
+    };
+    if spec.hooks().is_some() {
+        notes.push("config.json: hooks: not run yet".to_owned());
+    }
+    let container = ContainerConfig {
+        id: id.to_owned(),
+        root_gofer_mount: 0,
+        root_readonly,
+        root_overlay,
+        hostname: host_name("hostname", spec.hostname().as_deref())?,
+        domainname: host_name("domainname", spec.domainname().as_deref())?,
+        mounts: mount_list,
+        masked_paths: paths("maskedPaths", linux.and_then(|l| l.masked_paths().as_deref()))?,
+        readonly_paths: paths("readonlyPaths", linux.and_then(|l| l.readonly_paths().as_deref()))?,
+        devices: devices::devices(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
+        sysctl: sysctl(linux.and_then(|l| l.sysctl().as_ref()))?,
+        process,
+        uid_map: maps.0,
+        gid_map: maps.1,
+    };
+    let cgroups_path = match linux.and_then(|l| l.cgroups_path().as_ref()) {
+        Some(path) => {
+            let text = path.to_str().ok_or_else(|| bad("linux.cgroupsPath", "not UTF-8"))?;
+            check_string("linux.cgroupsPath", text)?;
+            Some(text.to_owned()).filter(|t| !t.is_empty())
+        }
+        None => None,
+    };
+    Ok(Plan {
+        container,
+        gofer,
+        rootfs,
+        network: ns.network,
+        gofer_uid_map: gofer_maps.0,
+        gofer_gid_map: gofer_maps.1,
+        cgroups_path,
+        resources: linux.and_then(|l| l.resources().clone()),
+        scratch,
+        hide: Vec::new(),
+        annotations: spec
+            .annotations()
+            .iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+        notes,
+    })
+}
+
+/// Where writes to the root go; a directory on the host becomes one more Gofer mount.
+pub fn overlay(
+    id: &str,
+    overlay: &Overlay,
+    gofer: &mut Vec<GoferMount>,
+    scratch: &mut Vec<PathBuf>,
+) -> Result<SentryOverlay> {
+    Ok(match overlay {
+        Overlay::None => SentryOverlay::None,
+        Overlay::Memory => SentryOverlay::Memory,
+        Overlay::Dir(dir) => {
+            let upper = dir.join(format!("runsc-{id}"));
+            let index = u32::try_from(gofer.len()).map_err(|_| bad("mounts", "too many"))?;
+            gofer.push(GoferMount {
+                source: upper.clone(),
+                recursive: false,
+                readonly: false,
+                devices: true,
+            });
+            scratch.push(upper);
+            SentryOverlay::Gofer(index)
+        }
+    })
+}
+
+/// An ordinary user's Gofer maps what config.json says, or root to the user alone.
+fn rootless_maps(ns: &namespaces::Namespaces) -> (IdMap, IdMap) {
+    let single = |id: u32| vec![(0, id, 1)];
+    let or = |map: &IdMap, id: u32| if map.is_empty() { single(id) } else { map.clone() };
+    (
+        or(&ns.uid_map, rustix::process::geteuid().as_raw()),
+        or(&ns.gid_map, rustix::process::getegid().as_raw()),
+    )
+}
+
+fn host_name(field: &str, name: Option<&str>) -> Result<String> {
+    let name = name.unwrap_or_default();
+    check_string(field, name)?;
+    if name.len() > 64 {
+        return Err(bad(field, format_args!("{name:?} is longer than 64 bytes")));
+    }
+    Ok(name.to_owned())
+}
+
+fn paths(field: &str, list: Option<&[String]>) -> Result<Vec<String>> {
+    let list = list.unwrap_or_default();
+    list.iter()
+        .enumerate()
+        .map(|(i, path)| container_path(format_args!("linux.{field}[{i}]"), path))
+        .collect()
+}
+
+fn sysctl(map: Option<&std::collections::HashMap<String, String>>) -> Result<Vec<(String, String)>> {
+    let mut list: Vec<(String, String)> = Vec::new();
+    for (key, value) in map.into_iter().flatten() {
+        check_string("linux.sysctl", key)?;
+        check_string(format_args!("linux.sysctl.{key}"), value)?;
+        if key.is_empty() || key.split(['.', '/']).any(|part| part.is_empty() || part == "..") {
+            return Err(bad("linux.sysctl", format_args!("{key:?} is no sysctl")));
+        }
+        list.push((key.clone(), value.clone()));
+    }
+    list.sort();
+    Ok(list)
+}

@@ -1,0 +1,94 @@
+//! From a bundle directory to a parsed configuration.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use serde_json::Value;
+
+use super::{bad, capabilities};
+use crate::error::{Context, Error, Result};
+
+/// No honest config.json comes near it.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A bundle that was read.
+pub struct Bundle {
+    pub dir: PathBuf,
+    pub spec: Spec,
+    /// Things that were ignored.
+    pub notes: Vec<String>,
+}
+
+/// Reads `config.json` of a bundle.
+pub fn read_bundle(dir: &Path) -> Result<Bundle> {
+    let dir = dir.canonicalize().context(|| format!("bundle {}", dir.display()))?;
+    let path = dir.join("config.json");
+    let file = std::fs::File::open(&path).context(|| path.display().to_string())?;
+    if !file.metadata().context(|| path.display().to_string())?.is_file() {
+        return Err(Error::new(format!("{}: not a regular file", path.display())));
+    }
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .context(|| path.display().to_string())?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_BYTES {
+        return Err(Error::new(format!(
+            "{}: larger than {} MiB",
+            path.display(),
+            MAX_BYTES >> 20
+        )));
+    }
+    let (spec, notes) = parse(&text)?;
+    Ok(Bundle { dir, spec, notes })
+}
+
+/// Parses the text of a config.json; gives notes on what was ignored.
+pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
+    let mut value: Value = serde_json::from_slice(text).context(|| "config.json")?;
+    if !value.is_object() {
+        return Err(Error::new("config.json: not a JSON object"));
+    }
+    let mut notes = Vec::new();
+    strip_nulls(&mut value);
+    if let Some(process) = value.get_mut("process") {
+        capabilities::drop_unknown(process, &mut notes);
+    }
+    if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
+        // The guest has a kernel of its own: the profile would have to be applied by that one.
+        if linux.remove("seccomp").is_some() {
+            notes.push("config.json: linux.seccomp: not applied to the guest yet".to_owned());
+        }
+    }
+    check_version(value.get("ociVersion"))?;
+    let spec: Spec = serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = e.path().to_string();
+        bad(if path == "." { "top level".to_owned() } else { path }, e.inner())
+    })?;
+    Ok((spec, notes))
+}
+
+fn check_version(version: Option<&Value>) -> Result<()> {
+    let Some(version) = version else {
+        return Err(bad("ociVersion", "missing"));
+    };
+    let Some(text) = version.as_str() else {
+        return Err(bad("ociVersion", format_args!("{version} is not a string")));
+    };
+    match text.split('.').next() {
+        Some("1") if text.len() < 64 => Ok(()),
+        _ => Err(bad("ociVersion", format_args!("{text:?} is not supported, want 1.x"))),
+    }
+}
+
+/// Go writes `null` for what is absent.
+fn strip_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(strip_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip_nulls),
+        _ => {}
+    }
+}

@@ -1,0 +1,95 @@
+//! `run` and `do`: waiting for the container, with signals passed on to it.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{WaitId, WaitIdOptions};
+
+use super::launch::Launched;
+use super::{control, terminal};
+use crate::error::{Context, Error, Result};
+
+/// Signals of this process, blocked and readable.
+pub struct Signals {
+    fd: SignalFd,
+}
+
+/// What is passed on. The rest is either this process's own business or cannot be caught.
+const FORWARDED: [Signal; 10] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGCONT,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+];
+
+impl Signals {
+    pub fn catch() -> Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in FORWARDED {
+            set.add(signal);
+        }
+        set.add(Signal::SIGWINCH);
+        // Restoring the terminal from the background must not stop this process.
+        set.add(Signal::SIGTTOU);
+        set.thread_block().context(|| "block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let fd = SignalFd::with_flags(&set, flags).context(|| "signalfd")?;
+        Ok(Self { fd })
+    }
+}
+
+/// Waits until the sandbox has ended; gives the code to exit with.
+pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, own_terminal: bool) -> Result<i32> {
+    let _raw = if own_terminal {
+        Some(terminal::Raw::new()?)
+    } else {
+        None
+    };
+    loop {
+        let mut polled = [
+            PollFd::new(&launched.pidfd, PollFlags::IN),
+            PollFd::new(&signals.fd, PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e).context(|| "wait for the sandbox"),
+        }
+        let [ended, signalled] = polled.map(|p| !p.revents().is_empty());
+        if signalled {
+            while let Ok(Some(info)) = signals.fd.read_signal() {
+                let Ok(number) = i32::try_from(info.ssi_signo) else {
+                    continue;
+                };
+                // A container that is ending does not answer, and need not.
+                let _ = match Signal::try_from(number) {
+                    Ok(Signal::SIGWINCH) if own_terminal => control::resize(dir, id),
+                    Ok(Signal::SIGWINCH | Signal::SIGTTOU) => Ok(()),
+                    _ => control::signal(dir, id, number, false),
+                };
+            }
+        }
+        if ended {
+            return exit_code(launched);
+        }
+    }
+}
+
+fn exit_code(launched: &Launched) -> Result<i32> {
+    let status = rustix::process::waitid(WaitId::PidFd(launched.pidfd.as_fd()), WaitIdOptions::EXITED)
+        .context(|| "wait for the sandbox")?
+        .ok_or_else(|| Error::new("the sandbox has no exit status"))?;
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Ok(code),
+        (None, Some(signal)) => Ok(128 + signal),
+        (None, None) => Err(Error::new("the sandbox has no exit status")),
+    }
+}

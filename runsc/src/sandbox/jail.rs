@@ -1,0 +1,88 @@
+//! What both processes of the sandbox give up before they do their work.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::process::Resource;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::error::{Context, Result};
+
+/// Cuts this mount namespace off from the host's: what is mounted here stays here.
+pub fn private_mounts() -> Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .context(|| "make mounts private")
+}
+
+/// A procfs that shows this process's pid namespace, attached nowhere.
+pub fn own_proc() -> Result<OwnedFd> {
+    let what = || "mount a procfs of the sandbox";
+    let context = rustix::mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).context(what)?;
+    rustix::mount::fsconfig_create(context.as_fd()).context(what)?;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(what)
+}
+
+/// Leaves the host's file tree for an empty directory that nobody can write.
+pub fn empty_root() -> Result<()> {
+    let what = || "change to an empty root";
+    // Any directory serves: it is only where the new root hangs until the old one is gone.
+    let place = ["/proc", "/tmp", "/dev"]
+        .into_iter()
+        .find(|dir| std::path::Path::new(dir).is_dir())
+        .unwrap_or("/");
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("runsc", place, "tmpfs", flags, Some(c"size=4k,nr_inodes=2,mode=555")).context(what)?;
+    rustix::process::chdir(place).context(what)?;
+    match rustix::process::pivot_root(".", ".") {
+        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH).context(what)?,
+        // The host runs on its initramfs, which cannot be pivoted away: it is mounted over instead.
+        Err(rustix::io::Errno::INVAL) => {
+            rustix::mount::mount_move(".", "/").context(what)?;
+            rustix::process::chroot(".").context(what)?;
+        }
+        Err(e) => return Err(e).context(what),
+    }
+    rustix::process::chdir("/").context(what)
+}
+
+/// Keeps `keep` of the capabilities, and lets no exec bring others.
+pub fn drop_capabilities(keep: CapabilitySet) -> Result<()> {
+    let what = || "drop capabilities";
+    rustix::thread::set_no_new_privs(true).context(what)?;
+    rustix::thread::clear_ambient_capability_set().context(what)?;
+    for number in 0..64 {
+        let cap = CapabilitySet::from_bits_retain(1 << number);
+        match rustix::thread::remove_capability_from_bounding_set(cap) {
+            Ok(()) => {}
+            // No capability of that number in this kernel, nor above it.
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(e) => return Err(e).context(what),
+        }
+    }
+    let have = rustix::thread::capabilities(None).context(what)?;
+    let keep = keep & have.permitted;
+    let sets = CapabilitySets {
+        effective: keep,
+        permitted: keep,
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, sets).context(what)
+}
+
+/// As many descriptors as this process may have at all.
+pub fn raise_fd_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+}
+
+/// Reads everything of a donated file.
+pub fn read_all(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    let mut file = std::fs::File::from(fd.try_clone_to_owned().context(|| "donated configuration")?);
+    file.read_to_end(&mut text).context(|| "donated configuration")?;
+    Ok(text)
+}

@@ -1,0 +1,397 @@
+//! Starting the two processes of a sandbox with what each is given.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::sched::CloneFlags;
+use platform::host::spawn::{Spawn, spawn};
+use rustix::fs::MemfdFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::pipe::{PipeFlags, pipe_with};
+use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, SandboxConfig};
+
+use super::boot::{BootMessage, MESSAGE_FD};
+use super::gofer::GoferMessage;
+use super::{Start, Terminal, control, program, terminal, userns};
+use crate::cli::{FileAccess, Network as NetworkFlag};
+use crate::commands::Env;
+use crate::config::{IdMap, Network, Plan};
+use crate::error::{Context, Error, Result};
+use crate::state::{Container, Process, Record};
+use crate::{cgroup, log};
+
+/// A sandbox that was started.
+pub struct Launched {
+    sandbox: Process,
+    pub pidfd: OwnedFd,
+    ready: OwnedFd,
+    gofer_ready: OwnedFd,
+    /// Write end of the start pipe, held by a runsc in the foreground.
+    start: Option<OwnedFd>,
+    _gofer_pidfd: OwnedFd,
+}
+
+/// The descriptors of a child, with the numbers that it sees.
+struct Donated {
+    list: Vec<(OwnedFd, i32)>,
+    next: i32,
+}
+
+impl Donated {
+    fn new() -> Result<Self> {
+        let null = || {
+            let null = File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .context(|| "/dev/null")?;
+            Ok(OwnedFd::from(null))
+        };
+        let stderr = std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .context(|| "standard error")?;
+        Ok(Self {
+            list: vec![(null()?, 0), (null()?, 1), (stderr, 2)],
+            next: MESSAGE_FD + 1,
+        })
+    }
+
+    fn add(&mut self, fd: OwnedFd) -> i32 {
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        self.list.push((fd, number));
+        number
+    }
+
+    fn borrowed(&self) -> Vec<(BorrowedFd<'_>, i32)> {
+        self.list.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect()
+    }
+}
+
+/// Starts Gofer and Sentry. Their pids are on record before either does anything.
+pub fn launch(
+    env: &Env<'_>,
+    container: &Container,
+    record: &mut Record,
+    start: &Start,
+    plan: Plan,
+) -> Result<Launched> {
+    let image = program::sealed_copy()?;
+    let cgroup = cgroup::create(&plan, env.globals)?;
+    record.cgroup.clone_from(&cgroup);
+    container.write(record)?;
+
+    let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+    let (sentry_ends, gofer_ends) = connections(cpus.min(4))?;
+    let oom = plan.container.process.oom_score_adj;
+
+    let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
+    let gofer = start_gofer(env, &image, &plan, gofer_ends, gofer_ready_write)?;
+    let (gofer_pid, gofer_pidfd) = release(gofer, cgroup.as_ref(), oom)?;
+    record.gofer = Process::of(gofer_pid);
+    container.write(record)?;
+
+    let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
+    let (start_read, start_write) = start_pipe(container, start.foreground)?;
+    let mut donated = Donated::new()?;
+    let mut fds = BootFds {
+        ready: Some(donated.add(ready_write)),
+        start: Some(donated.add(start_read)),
+        control: Some(donated.add(control::listen(container.dir())?)),
+        log: log_file(env)?.map(|fd| donated.add(fd)),
+        ..BootFds::default()
+    };
+    fds.gofer = sentry_ends.into_iter().map(|fd| donated.add(fd)).collect();
+    fds.stdio = stdio(&start.terminal, plan.container.process.console_size)?
+        .into_iter()
+        .map(|fd| donated.add(fd))
+        .collect();
+    for number in 3..3 + i32::try_from(start.preserve_fds).unwrap_or(0) {
+        let fd = platform::host::inherited::take(number).context(|| format!("--preserve-fds: descriptor {number}"))?;
+        fds.extra.push((number, donated.add(fd)));
+    }
+    let sandbox = SandboxConfig {
+        platform: env.globals.platform.clone(),
+        strace: env.globals.strace,
+        debug: env.globals.debug,
+        network: match env.globals.network {
+            NetworkFlag::None => NetworkMode::None,
+            NetworkFlag::Host => NetworkMode::Host,
+        },
+        exclusive_rootfs: env.globals.file_access == FileAccess::Exclusive,
+        cpus,
+        total_memory: total_memory(&plan),
+    };
+    let network = join_network(&plan.network, sandbox.network)?;
+    let message = BootMessage {
+        config: BootConfig {
+            sandbox,
+            container: plan.container,
+            fds,
+        },
+        die_with_parent: start.foreground,
+        controlling_terminal: matches!(start.terminal, Terminal::Socket(_)),
+    };
+    donated.list.push((message_file(&message)?, MESSAGE_FD));
+    let sandbox = spawn_sentry(&image, &donated, network, env.globals.is_rootless())?;
+    let (pid, pidfd) = release(sandbox, cgroup.as_ref(), oom)?;
+    let sandbox = Process::of(pid).ok_or_else(|| Error::new("the sandbox ended at once"))?;
+    record.sandbox = Some(sandbox);
+    container.write(record)?;
+    Ok(Launched {
+        sandbox,
+        pidfd,
+        ready,
+        gofer_ready,
+        start: start_write,
+        _gofer_pidfd: gofer_pidfd,
+    })
+}
+
+impl Launched {
+    pub fn pid(&self) -> i32 {
+        self.sandbox.pid
+    }
+
+    /// Waits until the container is built.
+    pub fn wait_ready(&self) -> Result<()> {
+        let trouble = read_to_end(self.gofer_ready.as_fd())?;
+        if !trouble.is_empty() {
+            return Err(Error::new(trouble));
+        }
+        let text = read_to_end(self.ready.as_fd())?;
+        let Some(line) = text.lines().next() else {
+            return Err(Error::with_code("the sandbox ended while it was started", 128));
+        };
+        let status: BootStatus = serde_json::from_str(line).context(|| "the sandbox's report")?;
+        match status.error {
+            None => Ok(()),
+            Some(e) => Err(Error::with_code(e.message, e.exit_code)),
+        }
+    }
+
+    /// Lets the first process run.
+    pub fn go(&self) -> Result<()> {
+        let Some(start) = &self.start else {
+            return Err(Error::new("not in the foreground"));
+        };
+        rustix::io::write(start, &[1])
+            .map(drop)
+            .context(|| "start the container")
+    }
+}
+
+/// As much as comes until the other side closes; a report is short.
+fn read_to_end(fd: BorrowedFd<'_>) -> Result<String> {
+    let mut text = String::new();
+    let file = File::from(fd.try_clone_to_owned().context(|| "report")?);
+    file.take(1 << 16)
+        .read_to_string(&mut text)
+        .context(|| "the sandbox's report")?;
+    Ok(text)
+}
+
+fn connections(count: u32) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+    let pair = |_| rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let pairs = (0..count)
+        .map(pair)
+        .collect::<rustix::io::Result<Vec<_>>>()
+        .context(|| "socket pair")?;
+    Ok(pairs.into_iter().unzip())
+}
+
+fn message_file<T: serde::Serialize>(message: &T) -> Result<OwnedFd> {
+    let what = || "donated configuration";
+    let mut file = File::from(rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC).context(what)?);
+    file.write_all(&serde_json::to_vec(message).context(what)?)
+        .context(what)?;
+    file.seek(SeekFrom::Start(0)).context(what)?;
+    Ok(file.into())
+}
+
+fn start_gofer(
+    env: &Env<'_>,
+    image: &OwnedFd,
+    plan: &Plan,
+    connections: Vec<OwnedFd>,
+    ready: OwnedFd,
+) -> Result<Started> {
+    let mut donated = Donated::new()?;
+    let message = GoferMessage {
+        mounts: plan.gofer.clone(),
+        hide: plan.hide.clone(),
+        ready: donated.add(ready),
+        connections: connections.into_iter().map(|fd| donated.add(fd)).collect(),
+    };
+    donated.list.push((message_file(&message)?, MESSAGE_FD));
+    let mut namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWNET;
+    let mut maps = None;
+    if env.globals.is_rootless() {
+        namespaces |= CloneFlags::CLONE_NEWUSER;
+        maps = Some((plan.gofer_uid_map.clone(), plan.gofer_gid_map.clone()));
+    }
+    // Id 0 of its namespace, if there is one; a Gofer that maps only the user himself keeps his id.
+    let become_root = plan.gofer_uid_map.iter().any(|(inside, ..)| *inside == 0);
+    start_process(image, "runsc-gofer", "gofer", &donated, namespaces, maps, become_root)
+}
+
+/// The Sentry has a user namespace wherever the host lets it: its root is nobody outside.
+fn spawn_sentry(image: &OwnedFd, donated: &Donated, network: CloneFlags, rootless: bool) -> Result<Started> {
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | network;
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let try_with = |uid, gid| {
+        let maps = Some((vec![(0, uid, 1)], vec![(0, gid, 1)]));
+        let flags = namespaces | CloneFlags::CLONE_NEWUSER;
+        start_process(image, "runsc-sandbox", "boot", donated, flags, maps, true)
+    };
+    if rootless {
+        return try_with(uid, gid);
+    }
+    try_with(userns::NOBODY, userns::NOBODY)
+        .or_else(|_| try_with(uid, gid))
+        .or_else(|_| start_process(image, "runsc-sandbox", "boot", donated, namespaces, None, false))
+}
+
+type Started = platform::host::spawn::Held;
+
+fn start_process(
+    image: &OwnedFd,
+    name: &str,
+    verb: &str,
+    donated: &Donated,
+    namespaces: CloneFlags,
+    maps: Option<(IdMap, IdMap)>,
+    become_root: bool,
+) -> Result<Started> {
+    let what = || format!("start {name}");
+    let string = |s: &str| CString::new(s).map_err(|_| Error::new("NUL in a program name"));
+    let env = match std::env::var("RUST_BACKTRACE") {
+        Ok(value) => vec![string(&format!("RUST_BACKTRACE={value}"))?],
+        Err(_) => Vec::new(),
+    };
+    let held = spawn(&Spawn {
+        program: image.as_fd(),
+        argv: vec![string(name)?, string(verb)?],
+        env,
+        namespaces: u64::from(namespaces.bits().unsigned_abs()),
+        fds: donated.borrowed(),
+        become_root,
+        new_session: true,
+    })
+    .context(what)?;
+    if let Some((uid_map, gid_map)) = maps {
+        userns::write_maps(held.pid(), &uid_map, &gid_map).context(what)?;
+    }
+    Ok(held)
+}
+
+/// Puts a held process where it belongs and lets it go.
+fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<(i32, OwnedFd)> {
+    if let Some(cgroup) = cgroup {
+        cgroup::enter(cgroup, held.pid())?;
+    }
+    if oom_score_adj != 0 {
+        let path = format!("/proc/{}/oom_score_adj", held.pid());
+        // Less than it has takes CAP_SYS_RESOURCE on the host, and asks for no more than a preference.
+        match std::fs::write(&path, oom_score_adj.to_string()) {
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {}
+            other => other.context(|| format!("config.json: process.oomScoreAdj: {path}"))?,
+        }
+    }
+    held.release().context(|| "start the sandbox")
+}
+
+/// Where the Sentry waits for `start`. In the foreground a pipe whose end is held here, so that the Sentry ends if this
+/// runsc dies; else a fifo in the state directory, which the Sentry keeps open on both ends.
+fn start_pipe(container: &Container, foreground: bool) -> Result<(OwnedFd, Option<OwnedFd>)> {
+    if foreground {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
+        return Ok((read, Some(write)));
+    }
+    let path = control::start_fifo(container.dir());
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .context(|| path.display().to_string())?;
+    let fifo = File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .context(|| path.display().to_string())?;
+    Ok((fifo.into(), None))
+}
+
+fn log_file(env: &Env<'_>) -> Result<Option<OwnedFd>> {
+    match &env.globals.debug_log {
+        Some(path) => Ok(Some(log::append(path)?.into())),
+        None if env.globals.debug || env.globals.strace => Ok(Some(
+            std::io::stderr()
+                .as_fd()
+                .try_clone_to_owned()
+                .context(|| "standard error")?,
+        )),
+        None => Ok(None),
+    }
+}
+
+fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedFd>> {
+    let what = || "standard streams";
+    match terminal {
+        Terminal::None => Ok(vec![
+            std::io::stdin().as_fd().try_clone_to_owned().context(what)?,
+            std::io::stdout().as_fd().try_clone_to_owned().context(what)?,
+            std::io::stderr().as_fd().try_clone_to_owned().context(what)?,
+        ]),
+        Terminal::Own => terminal::own().map(|fd| vec![fd]),
+        Terminal::Socket(path) => terminal::hand_out(path, size).map(|fd| vec![fd]),
+    }
+}
+
+/// The network namespace that the Sentry is to be in: new by the flag given back, or the one of this process.
+fn join_network(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
+    match wanted {
+        Network::Join(path) => {
+            let what = || format!("config.json: linux.namespaces: {}", path.display());
+            let file = File::options()
+                .read(true)
+                .custom_flags(nix::libc::O_CLOEXEC)
+                .open(path)
+                .context(what)?;
+            nix::sched::setns(file, CloneFlags::CLONE_NEWNET).context(what)?;
+            Ok(CloneFlags::empty())
+        }
+        Network::Inherit if mode == NetworkMode::Host => Ok(CloneFlags::empty()),
+        Network::New | Network::Inherit => Ok(CloneFlags::CLONE_NEWNET),
+    }
+}
+
+fn total_memory(plan: &Plan) -> u64 {
+    let info = rustix::system::sysinfo();
+    let unit = u64::from(info.mem_unit).max(1);
+    let host = u64::from(info.totalram).saturating_mul(unit);
+    let limit = plan
+        .resources
+        .as_ref()
+        .and_then(|r| r.memory().as_ref())
+        .and_then(|m| m.limit());
+    match limit.map(u64::try_from) {
+        Some(Ok(limit)) if limit > 0 => host.min(limit),
+        _ => host,
+    }
+}

@@ -1,0 +1,160 @@
+//! One container's sandbox: the Sentry and the Gofer, from start to the last trace.
+
+mod boot;
+pub mod control;
+mod foreground;
+mod gofer;
+mod jail;
+mod launch;
+mod program;
+mod terminal;
+mod userns;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use boot::boot_main;
+pub use gofer::gofer_main;
+pub use terminal::have_own as have_own_terminal;
+
+use crate::cgroup;
+use crate::commands::Env;
+use crate::config::Plan;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::state::{Container, Phase, Process, Record};
+use launch::Launched;
+
+/// How to start.
+pub struct Start {
+    pub bundle: PathBuf,
+    pub pid_file: Option<PathBuf>,
+    pub preserve_fds: u32,
+    pub terminal: Terminal,
+    /// The sandbox ends with this runsc.
+    pub foreground: bool,
+}
+
+/// The guest's terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    None,
+    /// The terminal that runsc itself runs on.
+    Own,
+    /// A new one, whose master end goes to this socket.
+    Socket(PathBuf),
+}
+
+/// How long a killed process may take to go.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Makes a container up to the state `created`.
+pub fn create(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<()> {
+    build(env, container, start, plan).map(drop)
+}
+
+/// `create` and `start`, without waiting for the end.
+pub fn run_detached(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<i32> {
+    let (container, mut record, _launched) = build(env, container, start, plan)?;
+    if let Err(e) = control::start(container.dir()) {
+        let _ = destroy(container, &record);
+        return Err(e);
+    }
+    record.phase = Phase::Started;
+    container.write(&record)?;
+    Ok(0)
+}
+
+/// Runs a container to its end and removes it; gives its exit code.
+pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan, keep: bool) -> Result<i32> {
+    // From here on signals are not lost: they wait until the container can have them.
+    let signals = foreground::Signals::catch()?;
+    let id = record_id(&plan);
+    let (container, mut record, launched) = build(env, container, start, plan)?;
+    record.phase = Phase::Started;
+    let dir = container.dir().to_owned();
+    let outcome = container.write(&record).and_then(|()| launched.go()).and_then(|()| {
+        // Other commands may now have the container.
+        drop(container);
+        foreground::wait(&dir, &id, &launched, &signals, start.terminal == Terminal::Own)
+    });
+    if keep && outcome.is_ok() {
+        return outcome;
+    }
+    // It may have been deleted by another command meanwhile, which is as good.
+    if let Ok(container) = env.store.open(&id) {
+        destroy(container, &record)?;
+    }
+    outcome
+}
+
+fn record_id(plan: &Plan) -> String {
+    plan.container.id.clone()
+}
+
+/// Starts both processes and waits until the Sentry has built the container. Leaves nothing behind when it fails.
+fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<(Container, Record, Launched)> {
+    let uid = rustix::process::getuid();
+    let mut record = Record {
+        id: plan.container.id.clone(),
+        bundle: start.bundle.clone(),
+        rootfs: plan.rootfs.clone(),
+        created: log::rfc3339_now(),
+        owner: if uid.is_root() {
+            "root".to_owned()
+        } else {
+            uid.as_raw().to_string()
+        },
+        annotations: plan.annotations.clone(),
+        phase: Phase::Creating,
+        creator: i32::try_from(std::process::id()).ok().and_then(Process::of),
+        sandbox: None,
+        gofer: None,
+        cgroup: None,
+        scratch: plan.scratch.clone(),
+    };
+    match try_build(env, &container, &mut record, start, plan) {
+        Ok(launched) => Ok((container, record, launched)),
+        Err(e) => {
+            if let Err(left) = destroy(container, &record) {
+                env.log.warn(&left.to_string());
+            }
+            Err(e)
+        }
+    }
+}
+
+fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &Start, plan: Plan) -> Result<Launched> {
+    container.write(record)?;
+    for dir in &plan.scratch {
+        use crate::error::Context;
+        std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
+    }
+    let launched = launch::launch(env, container, record, start, plan)?;
+    launched.wait_ready()?;
+    record.phase = Phase::Created;
+    container.write(record)?;
+    if let Some(path) = &start.pid_file {
+        crate::state::write_atomically(path, launched.pid().to_string().as_bytes())?;
+    }
+    Ok(launched)
+}
+
+/// Ends what runs of a container and removes every trace of it.
+pub fn destroy(container: Container, record: &Record) -> Result<()> {
+    for process in [record.sandbox, record.gofer].into_iter().flatten() {
+        if !process.kill_and_wait(GRACE) {
+            return Err(Error::new(format!(
+                "process {} of container {} does not end",
+                process.pid, record.id
+            )));
+        }
+    }
+    if let Some(cgroup) = &record.cgroup {
+        cgroup::remove(cgroup);
+    }
+    for dir in &record.scratch {
+        let _ = std::fs::remove_dir_all(dir);
+    }
+    container.remove()
+}

@@ -1,0 +1,96 @@
+//! The content of `state.json`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Process;
+use crate::cgroup::CgroupRecord;
+
+/// How far runsc got with a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Creating,
+    Created,
+    Started,
+}
+
+/// The runtime-spec's states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Stopped,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    /// RFC 3339.
+    pub created: String,
+    pub owner: String,
+    pub annotations: BTreeMap<String, String>,
+    pub phase: Phase,
+    /// The runsc that creates it.
+    pub creator: Option<Process>,
+    /// The sandbox: what engines know as the container's pid.
+    pub sandbox: Option<Process>,
+    pub gofer: Option<Process>,
+    pub cgroup: Option<CgroupRecord>,
+    /// Directories to remove with the container.
+    pub scratch: Vec<PathBuf>,
+}
+
+impl Record {
+    /// What the runtime-spec calls its status, from what is really there.
+    pub fn status(&self) -> Status {
+        match self.phase {
+            Phase::Creating if self.creator.is_some_and(Process::alive) => Status::Creating,
+            Phase::Creating => Status::Stopped,
+            _ if !self.sandbox.is_some_and(Process::alive) => Status::Stopped,
+            Phase::Created => Status::Created,
+            Phase::Started => Status::Running,
+        }
+    }
+
+    /// The pid that is shown: 0 once stopped, as runc does.
+    pub fn shown_pid(&self) -> i32 {
+        match (self.status(), self.sandbox) {
+            (Status::Created | Status::Running, Some(p)) => p.pid,
+            _ => 0,
+        }
+    }
+
+    /// The runtime-spec's state JSON, with runc's additions.
+    pub fn to_state_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "ociVersion": "1.2.0",
+            "id": self.id,
+            "pid": self.shown_pid(),
+            "status": self.status(),
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "created": self.created,
+            "owner": self.owner,
+            "annotations": self.annotations,
+        })
+    }
+}
