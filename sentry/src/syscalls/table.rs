@@ -20,10 +20,10 @@ table! {
     6 lstat now stat::sys_lstat(path, statbuf) todo "";
     7 poll wait poll::sys_poll(fds, nfds, timeout) todo "";
     8 lseek now rw::sys_lseek(fd, offset, whence) todo "";
-    9 mmap wait mm::sys_mmap(addr, length, prot, flags, fd, offset) todo "";
-    10 mprotect wait mm::sys_mprotect(addr, len, prot) todo "";
-    11 munmap wait mm::sys_munmap(addr, length) todo "";
-    12 brk wait mm::sys_brk(addr) todo "";
+    9 mmap wait mm::sys_mmap(addr, length, prot, flags, fd, offset) partial "no huge pages";
+    10 mprotect wait mm::sys_mprotect(addr, len, prot) full "";
+    11 munmap wait mm::sys_munmap(addr, length) full "";
+    12 brk wait mm::sys_brk(addr) full "";
     13 rt_sigaction now signal::sys_rt_sigaction(signum, act, oldact, sigsetsize) todo "";
     14 rt_sigprocmask now signal::sys_rt_sigprocmask(how, set, oldset, sigsetsize) todo "";
     15 rt_sigreturn wait signal::sys_rt_sigreturn() todo "";
@@ -36,10 +36,10 @@ table! {
     22 pipe now pipe::sys_pipe(pipefd) todo "";
     23 select wait poll::sys_select(nfds, readfds, writefds, exceptfds, timeout) todo "";
     24 sched_yield wait limits::sys_sched_yield() todo "";
-    25 mremap wait mm::sys_mremap(old_address, old_size, new_size, flags, new_address) todo "";
-    26 msync wait mm::sys_msync(addr, length, flags) todo "";
-    27 mincore now mm::sys_mincore(addr, length, vec) todo "";
-    28 madvise wait mm::sys_madvise(addr, length, advice) todo "";
+    25 mremap wait mm::sys_mremap(old_address, old_size, new_size, flags, new_address) full "";
+    26 msync wait mm::sys_msync(addr, length, flags) partial "MS_INVALIDATE does nothing beyond its checks";
+    27 mincore now mm::sys_mincore(addr, length, vec) partial "every mapped page counts as resident";
+    28 madvise wait mm::sys_madvise(addr, length, advice) full "";
     29 shmget now sysv::sys_shmget(key, size, flags) todo "";
     30 shmat wait sysv::sys_shmat(shmid, addr, flags) todo "";
     31 shmctl now sysv::sys_shmctl(shmid, cmd, buf) todo "";
@@ -159,10 +159,10 @@ table! {
     146 sched_get_priority_max now limits::sys_sched_get_priority_max(policy) todo "";
     147 sched_get_priority_min now limits::sys_sched_get_priority_min(policy) todo "";
     148 sched_rr_get_interval now limits::sys_sched_rr_get_interval(pid, tp) todo "";
-    149 mlock now mm::sys_mlock(addr, len) todo "";
-    150 munlock now mm::sys_munlock(addr, len) todo "";
-    151 mlockall now mm::sys_mlockall(flags) todo "";
-    152 munlockall now mm::sys_munlockall() todo "";
+    149 mlock now mm::sys_mlock(addr, len) partial "pages are brought in, not kept in";
+    150 munlock now mm::sys_munlock(addr, len) full "";
+    151 mlockall now mm::sys_mlockall(flags) partial "only counted";
+    152 munlockall now mm::sys_munlockall() full "";
     153 vhangup now misc::sys_vhangup() todo "";
     154 modify_ldt now misc::sys_modify_ldt(func, ptr, bytecount) todo "";
     155 pivot_root now mount::sys_pivot_root(new_root, put_old) todo "";
@@ -206,7 +206,7 @@ table! {
     209 io_submit wait aio::sys_io_submit(ctx, nr, iocbpp) todo "";
     210 io_cancel now aio::sys_io_cancel(ctx, iocb, result) todo "";
     213 epoll_create now poll::sys_epoll_create(size) todo "";
-    216 remap_file_pages now mm::sys_remap_file_pages(addr, size, prot, pgoff, flags) todo "";
+    216 remap_file_pages now mm::sys_remap_file_pages(addr, size, prot, pgoff, flags) full "";
     217 getdents64 now dir::sys_getdents64(fd, dirp, count) todo "";
     218 set_tid_address now process::sys_set_tid_address(tidptr) todo "";
     219 restart_syscall wait signal::sys_restart_syscall() todo "";
@@ -226,9 +226,9 @@ table! {
     233 epoll_ctl now poll::sys_epoll_ctl(epfd, op, fd, event) todo "";
     234 tgkill now signal::sys_tgkill(tgid, tid, sig) todo "";
     235 utimes now stat::sys_utimes(path, times) todo "";
-    237 mbind now mm::sys_mbind(addr, len, mode, nodemask, maxnode, flags) todo "";
-    238 set_mempolicy now mm::sys_set_mempolicy(mode, nodemask, maxnode) todo "";
-    239 get_mempolicy now mm::sys_get_mempolicy(mode, nodemask, maxnode, addr, flags) todo "";
+    237 mbind now mm::sys_mbind(addr, len, mode, nodemask, maxnode, flags) full "";
+    238 set_mempolicy now mm::sys_set_mempolicy(mode, nodemask, maxnode) full "";
+    239 get_mempolicy now mm::sys_get_mempolicy(mode, nodemask, maxnode, addr, flags) full "";
     240 mq_open now sysv::sys_mq_open(name, oflag, mode, attr) todo "";
     241 mq_unlink now sysv::sys_mq_unlink(name) todo "";
     242 mq_timedsend wait sysv::sys_mq_timedsend(mqdes, msg, len, prio, timeout) todo "";
@@ -292,8 +292,8 @@ table! {
     307 sendmmsg wait net::sys_sendmmsg(fd, msgvec, vlen, flags) todo "";
     308 setns now process::sys_setns(fd, nstype) todo "";
     309 getcpu now misc::sys_getcpu(cpu, node) todo "";
-    310 process_vm_readv now mm::sys_process_vm_readv(pid, lvec, liovcnt, rvec, riovcnt, flags) todo "";
-    311 process_vm_writev now mm::sys_process_vm_writev(pid, lvec, liovcnt, rvec, riovcnt, flags) todo "";
+    310 process_vm_readv now mm::sys_process_vm_readv(pid, lvec, liovcnt, rvec, riovcnt, flags) full "";
+    311 process_vm_writev now mm::sys_process_vm_writev(pid, lvec, liovcnt, rvec, riovcnt, flags) full "";
     312 kcmp now process::sys_kcmp(pid1, pid2, kind, idx1, idx2) todo "";
     314 sched_setattr now limits::sys_sched_setattr(pid, attr, flags) todo "";
     315 sched_getattr now limits::sys_sched_getattr(pid, attr, size, flags) todo "";
@@ -302,8 +302,8 @@ table! {
     318 getrandom wait misc::sys_getrandom(buf, buflen, flags) todo "";
     319 memfd_create now open::sys_memfd_create(name, flags) todo "";
     322 execveat wait process::sys_execveat(dirfd, path, argv, envp, flags) todo "";
-    324 membarrier wait mm::sys_membarrier(cmd, flags, cpu_id) todo "";
-    325 mlock2 now mm::sys_mlock2(addr, len, flags) todo "";
+    324 membarrier wait mm::sys_membarrier(cmd, flags, cpu_id) partial "offers no command";
+    325 mlock2 now mm::sys_mlock2(addr, len, flags) partial "pages are brought in, not kept in";
     326 copy_file_range wait rw::sys_copy_file_range(fd_in, off_in, fd_out, off_out, len, flags) todo "";
     327 preadv2 wait rw::sys_preadv2(fd, iov, iovcnt, pos_l, pos_h, flags) todo "";
     328 pwritev2 wait rw::sys_pwritev2(fd, iov, iovcnt, pos_l, pos_h, flags) todo "";
@@ -335,7 +335,7 @@ table! {
     456 futex_requeue wait futex::sys_futex_requeue(waiters, flags, nr_wake, nr_requeue) todo "";
     457 statmount now mount::sys_statmount(req, buf, bufsize, flags) todo "";
     458 listmount now mount::sys_listmount(req, ids, nr, flags) todo "";
-    462 mseal now mm::sys_mseal(addr, len, flags) todo "";
+    462 mseal now mm::sys_mseal(addr, len, flags) full "";
     refused:
     134 uselib ENOSYS "obsolete since ELF";
     156 _sysctl ENOSYS "removed in Linux 5.5";

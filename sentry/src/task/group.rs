@@ -16,6 +16,11 @@ pub struct ThreadGroup {
 }
 
 impl ThreadGroup {
+    /// All limits.
+    pub fn rlimits(&self) -> Rlimits {
+        self.rlimits.lock().clone()
+    }
+
     /// A limit (`getrlimit(2)`).
     pub fn rlimit(&self, resource: Resource) -> Rlimit {
         self.rlimits.lock().get(resource)

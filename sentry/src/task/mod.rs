@@ -81,6 +81,13 @@ impl Task {
         self.slots.lock().mm.clone()
     }
 
+    /// Replaces the memory (`execve(2)`, exit).
+    pub fn set_mm(&self, mm: Option<Arc<Mm>>) {
+        let old = std::mem::replace(&mut self.slots.lock().mm, mm);
+        // Its files may end here: not under the lock.
+        drop(old);
+    }
+
     /// Replaces the credentials.
     pub fn set_cred(&self, cred: Arc<Cred>) {
         self.slots.lock().cred = cred;
@@ -130,5 +137,15 @@ impl Task {
     /// Soft `RLIMIT_NOFILE`: numbers below it may be opened.
     pub fn fd_limit(&self) -> u64 {
         self.rlimit(Resource::Nofile).soft
+    }
+}
+
+/// The task of that number as the caller sees it, if the caller may look into its memory (`ptrace(2)`, "access mode
+/// checking", `PTRACE_MODE_ATTACH_REALCREDS`).
+pub fn find_for_access(task: &Arc<Task>, pid: i32) -> abi::errno::Result<Arc<Task>> {
+    if pid == task.tid {
+        Ok(task.clone())
+    } else {
+        Err(abi::Errno::ESRCH)
     }
 }
