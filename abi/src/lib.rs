@@ -7,6 +7,8 @@ pub mod conv;
 pub mod elf;
 pub mod errno;
 pub mod nr;
+pub mod poll;
 pub mod regs;
+pub mod time;
 
 pub use errno::{Errno, Restart, SysError, SysResult};

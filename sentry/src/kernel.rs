@@ -8,6 +8,7 @@ use platform::Platform;
 use crate::boot::config::SandboxConfig;
 use crate::cred::UserNamespace;
 use crate::executor::Executor;
+use crate::ipc::Ipc;
 use crate::syscalls::Counters;
 use crate::task::TaskTable;
 
@@ -21,6 +22,8 @@ pub struct Kernel {
     pub tasks: TaskTable,
     /// The first user namespace.
     pub root_user_ns: Arc<UserNamespace>,
+    /// Futexes, System V and POSIX objects.
+    pub ipc: Ipc,
     /// Settings from the command line.
     pub config: SandboxConfig,
     /// `CLOCK_MONOTONIC` at boot, nanoseconds.
@@ -38,6 +41,7 @@ impl Kernel {
             executor,
             tasks: TaskTable::default(),
             root_user_ns: UserNamespace::root(0xeffffffd),
+            ipc: Ipc::default(),
             config,
             boot_time_ns: Executor::now(),
             counters: Counters::default(),

@@ -1,3 +1,12 @@
-//! Inter-process communication other than sockets: pipes, futexes, eventfd, System V and POSIX objects.
+//! Inter-process communication other than sockets: pipes, futexes, eventfd, epoll, System V and POSIX objects.
 
+pub mod futex;
 pub mod pipe;
+pub mod ring;
+
+/// What hangs from the kernel.
+#[derive(Default)]
+pub struct Ipc {
+    /// Who waits on which futex.
+    pub futexes: futex::FutexTable,
+}

@@ -12,6 +12,8 @@ pub struct ThreadGroup {
     pub pending: Mutex<PendingSignals>,
     /// What it does with signals.
     pub handlers: Mutex<SigHandlers>,
+    /// Interval and POSIX timers.
+    pub timers: Mutex<crate::time::ProcessTimers>,
     rlimits: Mutex<Rlimits>,
 }
 

@@ -1,1 +1,5 @@
 //! Clocks and timers.
+
+/// Interval and POSIX timers of a process.
+#[derive(Default)]
+pub struct ProcessTimers {}

@@ -86,6 +86,16 @@ impl Blocker {
         self.queues.push((queue.clone(), key));
     }
 
+    /// Set by whoever ends the wait by other means than a queue (futexes); pair it with [`Blocker::waker`].
+    pub fn fired(&self) -> Arc<AtomicBool> {
+        self.fired.clone()
+    }
+
+    /// Wakes the waiting task.
+    pub fn waker(&self) -> std::task::Waker {
+        self.task.waker()
+    }
+
     /// The first call registers and returns at once, so that the caller tries again with nothing to miss; later ones sleep.
     pub async fn wait_on(&mut self, queue: &Arc<WaitQueue>, events: Events) -> Result<(), Blocked> {
         if self.queues.is_empty() {

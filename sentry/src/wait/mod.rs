@@ -8,3 +8,16 @@ mod queue;
 
 pub use blocker::{Blocked, Blocker, Deadline};
 pub use queue::{Events, Listener, WaitKey, WaitQueue};
+
+/// Lets other tasks run once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
