@@ -1,26 +1,154 @@
 //! The control group of a container: Sentry, Gofer and guest processes are in it together.
+//!
+//! v1 hierarchies and v2 are served by the same steps: find the directories, make them, write limits, move processes in.
+//! A controller that the host does not have is noted, not fatal, as long as nothing was to be limited by it.
 
-use std::path::PathBuf;
+mod hierarchy;
+mod limits;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Globals;
 use crate::config::Plan;
-use crate::error::Result;
+use crate::error::{Context, Error, Result};
+use hierarchy::Hierarchy;
 
-/// What to remove with the container.
+/// What a container has of the host's control groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupRecord {
-    /// One directory for v2, one per controller for v1.
+    /// One directory for v2, one per hierarchy for v1: where processes are moved.
     pub dirs: Vec<PathBuf>,
+    /// Those that did not exist before, parents first.
+    pub made: Vec<PathBuf>,
 }
 
-pub fn create(_plan: &Plan, _globals: &Globals) -> Result<Option<CgroupRecord>> {
-    Ok(None)
+/// Makes the container's group and sets its limits. None where the configuration asks for nothing.
+pub fn create(plan: &Plan, globals: &Globals, notes: &mut Vec<String>) -> Result<Option<CgroupRecord>> {
+    let limited = plan.resources.as_ref().is_some_and(limits::limits_something);
+    if plan.cgroups_path.is_none() && !limited {
+        return Ok(None);
+    }
+    let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd_cgroup)?;
+    let hierarchies = hierarchy::find()?;
+    let mut record = CgroupRecord {
+        dirs: Vec::new(),
+        made: Vec::new(),
+    };
+    match fill(&mut record, &hierarchies, &wanted, plan, notes) {
+        Ok(()) => Ok(Some(record)),
+        // An ordinary user rarely has a group of his own to divide.
+        Err(e) if globals.is_rootless() => {
+            remove(&record);
+            notes.push(format!("no cgroup: {e}"));
+            Ok(None)
+        }
+        Err(e) => {
+            remove(&record);
+            Err(e)
+        }
+    }
 }
 
-pub fn enter(_cgroup: &CgroupRecord, _pid: i32) -> Result<()> {
+fn fill(
+    record: &mut CgroupRecord,
+    hierarchies: &[Hierarchy],
+    wanted: &Path,
+    plan: &Plan,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    for hierarchy in hierarchies {
+        let dir = hierarchy.directory(wanted);
+        make(hierarchy, &dir, &mut record.made)?;
+        record.dirs.push(dir);
+    }
+    if let Some(resources) = &plan.resources {
+        limits::apply(resources, hierarchies, &record.dirs, notes)?;
+    }
     Ok(())
 }
 
-pub fn remove(_cgroup: &CgroupRecord) {}
+/// Moves a process in.
+pub fn enter(cgroup: &CgroupRecord, pid: i32) -> Result<()> {
+    for dir in &cgroup.dirs {
+        let file = dir.join("cgroup.procs");
+        fs::write(&file, pid.to_string()).context(|| format!("cgroup {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes what was made. A group in which something else runs stays.
+pub fn remove(cgroup: &CgroupRecord) {
+    for dir in cgroup.made.iter().rev() {
+        // A process that has just ended may be counted for a moment longer.
+        for _ in 0..50 {
+            match fs::remove_dir(dir) {
+                Err(e) if e.kind() == ErrorKind::ResourceBusy => std::thread::sleep(Duration::from_millis(10)),
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The group's path: absolute ones begin at a hierarchy's top, others at this process's own group.
+fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
+    let text = match wanted {
+        None => id.to_owned(),
+        Some(text) if systemd || text.matches(':').count() == 2 => {
+            let mut parts = text.split(':');
+            let (slice, prefix, name) = (parts.next(), parts.next(), parts.next());
+            let (Some(slice), Some(prefix), Some(name)) = (slice, prefix, name) else {
+                return Err(Error::new(format!(
+                    "config.json: linux.cgroupsPath: {text:?}: want slice:prefix:name"
+                )));
+            };
+            let slice = if slice.is_empty() { "system.slice" } else { slice };
+            format!("/{slice}/{prefix}-{name}.scope")
+        }
+        Some(text) => text.to_owned(),
+    };
+    if text.split('/').any(|part| part == "..") {
+        return Err(Error::new(format!(
+            "config.json: linux.cgroupsPath: {text:?} contains '..'"
+        )));
+    }
+    Ok(text.into())
+}
+
+fn make(hierarchy: &Hierarchy, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !d.exists()).collect();
+    for dir in missing.into_iter().rev() {
+        let what = || format!("cgroup {}", dir.display());
+        if let Some(parent) = dir.parent() {
+            hierarchy.delegate(parent);
+        }
+        match fs::create_dir(dir) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+            other => other.context(what)?,
+        }
+        made.push(dir.to_owned());
+        hierarchy.inherit_cpuset(dir).context(what)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn paths() {
+        assert_eq!(path(Some("/docker/x"), "i", false).unwrap().to_str(), Some("/docker/x"));
+        assert_eq!(path(None, "i", false).unwrap().to_str(), Some("i"));
+        assert_eq!(
+            path(Some("a.slice:cri:x"), "i", true).unwrap().to_str(),
+            Some("/a.slice/cri-x.scope")
+        );
+        assert!(path(Some("/a/../../b"), "i", false).is_err());
+        assert!(path(Some("x"), "i", true).is_err());
+    }
+}

@@ -74,7 +74,15 @@ pub fn run(env: &Env<'_>, args: &RunArgs) -> Result<i32> {
     if args.detach {
         sandbox::run_detached(env, container, &start, plan)
     } else {
-        sandbox::run(env, container, &start, plan, args.keep)
+        sandbox::run(
+            env,
+            container,
+            &Start {
+                keep: args.keep,
+                ..start
+            },
+            plan,
+        )
     }
 }
 
@@ -96,6 +104,7 @@ fn start(args: &CreateArgs, bundle: PathBuf, terminal: Terminal, foreground: boo
         preserve_fds: args.preserve_fds,
         terminal,
         foreground,
+        keep: false,
     }
 }
 

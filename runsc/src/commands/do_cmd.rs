@@ -53,10 +53,10 @@ pub fn run(env: &Env<'_>, args: DoArgs) -> Result<i32> {
         preserve_fds: 0,
         terminal: if own_terminal { Terminal::Own } else { Terminal::None },
         foreground: true,
+        keep: false,
     };
     let container = env.store.create(&id)?;
-    sandbox::run(env, container, &start, plan, false)
-        .map_err(|e| Error::with_code(e.to_string(), e.code().unwrap_or(128)))
+    sandbox::run(env, container, &start, plan).map_err(|e| Error::with_code(e.to_string(), e.code().unwrap_or(128)))
 }
 
 fn plan(env: &Env<'_>, id: &str, args: &DoArgs, terminal: bool) -> Result<Plan> {

@@ -23,6 +23,7 @@ enum Format {
 }
 
 pub fn run(env: &Env<'_>, args: &ListArgs) -> Result<i32> {
+    crate::sandbox::sweep(env);
     let records = env.store.list()?;
     if args.quiet {
         for record in &records {

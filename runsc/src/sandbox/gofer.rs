@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use gofer::server::FdPaths;
+use gofer::{MountConfig, ServerConfig};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, OpenTreeFlags};
-use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use super::boot::MESSAGE_FD;
@@ -24,6 +25,8 @@ pub struct GoferMessage {
     pub connections: Vec<i32>,
     /// Write end of a pipe, closed when the process is ready; an error comes as a line.
     pub ready: i32,
+    /// End when the runsc that waits in the foreground ends.
+    pub die_with_parent: bool,
 }
 
 /// Carves out the jail and serves; gives the process's exit code.
@@ -67,8 +70,8 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
     }
     let mounts = message
         .mounts
-        .into_iter()
-        .map(|mount| Ok((detached(&mount)?, mount)))
+        .iter()
+        .map(|mount| Ok((detached(mount)?, mount.clone())))
         .collect::<Result<Vec<_>>>()?;
     jail::empty_root()?;
     // The working directory is how the server names its own descriptors; nothing else of that procfs can be reached.
@@ -81,15 +84,11 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
     .context(|| "open /proc/self/fd")?;
     rustix::process::fchdir(fds).context(|| "change to /proc/self/fd")?;
     jail::raise_fd_limit();
-    jail::drop_capabilities(
-        CapabilitySet::CHOWN
-            | CapabilitySet::DAC_OVERRIDE
-            | CapabilitySet::DAC_READ_SEARCH
-            | CapabilitySet::FOWNER
-            | CapabilitySet::FSETID
-            | CapabilitySet::MKNOD
-            | CapabilitySet::SETFCAP,
-    )?;
+    gofer::harden::harden().context(|| "give up what is not needed")?;
+    if !message.die_with_parent {
+        // It lives as long as the Sentry, whose end closes its connections.
+        rustix::process::set_parent_process_death_signal(None).context(|| "outlive runsc")?;
+    }
     Ok(mounts)
 }
 
@@ -114,7 +113,24 @@ fn detached(mount: &GoferMount) -> Result<OwnedFd> {
 const MOUNT_ATTR_RDONLY: u64 = 1;
 
 fn serve(connections: Vec<OwnedFd>, mounts: Vec<(OwnedFd, GoferMount)>) -> i32 {
-    // Until the server is part of this build, the connections just close.
-    drop((connections, mounts));
-    0
+    let mounts = mounts
+        .into_iter()
+        .map(|(root, mount)| MountConfig {
+            root,
+            readonly: mount.readonly,
+            devices: mount.devices,
+        })
+        .collect();
+    let config = ServerConfig {
+        fd_paths: FdPaths::WorkingDir,
+        seccomp: true,
+        ..ServerConfig::default()
+    };
+    match gofer::serve(connections, mounts, &config) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("runsc gofer: {e}");
+            128
+        }
+    }
 }

@@ -81,7 +81,9 @@ pub fn launch(
     plan: Plan,
 ) -> Result<Launched> {
     let image = program::sealed_copy()?;
-    let cgroup = cgroup::create(&plan, env.globals)?;
+    let mut notes = Vec::new();
+    let cgroup = cgroup::create(&plan, env.globals, &mut notes)?;
+    notes.iter().for_each(|note| env.log.warn(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;
 
@@ -90,7 +92,7 @@ pub fn launch(
     let oom = plan.container.process.oom_score_adj;
 
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
-    let gofer = start_gofer(env, &image, &plan, gofer_ends, gofer_ready_write)?;
+    let gofer = start_gofer(env, &image, &plan, gofer_ends, gofer_ready_write, start.foreground)?;
     let (gofer_pid, gofer_pidfd) = release(gofer, cgroup.as_ref(), oom)?;
     record.gofer = Process::of(gofer_pid);
     container.write(record)?;
@@ -219,11 +221,13 @@ fn start_gofer(
     plan: &Plan,
     connections: Vec<OwnedFd>,
     ready: OwnedFd,
+    die_with_parent: bool,
 ) -> Result<Started> {
     let mut donated = Donated::new()?;
     let message = GoferMessage {
         mounts: plan.gofer.clone(),
         hide: plan.hide.clone(),
+        die_with_parent,
         ready: donated.add(ready),
         connections: connections.into_iter().map(|fd| donated.add(fd)).collect(),
     };

@@ -33,6 +33,8 @@ pub struct Start {
     pub terminal: Terminal,
     /// The sandbox ends with this runsc.
     pub foreground: bool,
+    /// The container stays when its process has ended.
+    pub keep: bool,
 }
 
 /// The guest's terminal.
@@ -66,7 +68,7 @@ pub fn run_detached(env: &Env<'_>, container: Container, start: &Start, plan: Pl
 }
 
 /// Runs a container to its end and removes it; gives its exit code.
-pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan, keep: bool) -> Result<i32> {
+pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<i32> {
     // From here on signals are not lost: they wait until the container can have them.
     let signals = foreground::Signals::catch()?;
     let id = record_id(&plan);
@@ -78,7 +80,7 @@ pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan, keep:
         drop(container);
         foreground::wait(&dir, &id, &launched, &signals, start.terminal == Terminal::Own)
     });
-    if keep && outcome.is_ok() {
+    if start.keep && outcome.is_ok() {
         return outcome;
     }
     // It may have been deleted by another command meanwhile, which is as good.
@@ -94,6 +96,7 @@ fn record_id(plan: &Plan) -> String {
 
 /// Starts both processes and waits until the Sentry has built the container. Leaves nothing behind when it fails.
 fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<(Container, Record, Launched)> {
+    sweep(env);
     let uid = rustix::process::getuid();
     let mut record = Record {
         id: plan.container.id.clone(),
@@ -108,6 +111,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
         annotations: plan.annotations.clone(),
         phase: Phase::Creating,
         creator: i32::try_from(std::process::id()).ok().and_then(Process::of),
+        foreground: start.foreground && !start.keep,
         sandbox: None,
         gofer: None,
         cgroup: None,
@@ -138,6 +142,20 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         crate::state::write_atomically(path, launched.pid().to_string().as_bytes())?;
     }
     Ok(launched)
+}
+
+/// Removes what a killed `run` or `do` left.
+pub fn sweep(env: &Env<'_>) {
+    for record in env.store.list().unwrap_or_default() {
+        if !record.abandoned() {
+            continue;
+        }
+        if let Ok(container) = env.store.open(&record.id)
+            && container.read().ok().flatten().is_some_and(|now| now.abandoned())
+        {
+            let _ = destroy(container, &record);
+        }
+    }
 }
 
 /// Ends what runs of a container and removes every trace of it.

@@ -51,6 +51,8 @@ pub struct Record {
     pub phase: Phase,
     /// The runsc that creates it.
     pub creator: Option<Process>,
+    /// That runsc waits for it and would remove it; if it cannot, the next command does.
+    pub foreground: bool,
     /// The sandbox: what engines know as the container's pid.
     pub sandbox: Option<Process>,
     pub gofer: Option<Process>,
@@ -69,6 +71,11 @@ impl Record {
             Phase::Created => Status::Created,
             Phase::Started => Status::Running,
         }
+    }
+
+    /// Whether the runsc that should have removed it was killed.
+    pub fn abandoned(&self) -> bool {
+        self.foreground && !self.creator.is_some_and(Process::alive) && self.status() == Status::Stopped
     }
 
     /// The pid that is shown: 0 once stopped, as runc does.

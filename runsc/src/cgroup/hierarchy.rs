@@ -1,0 +1,156 @@
+//! The host's cgroup mounts.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    mount: PathBuf,
+    /// This process's group in it, relative to `mount`.
+    own: PathBuf,
+    /// v1: its controllers. v2: those that can be had.
+    controllers: Vec<String>,
+    pub v2: bool,
+}
+
+impl Hierarchy {
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+
+    /// Where a group's directory is.
+    pub fn directory(&self, wanted: &Path) -> PathBuf {
+        match wanted.strip_prefix("/") {
+            Ok(rest) => self.mount.join(rest),
+            Err(_) => self.mount.join(&self.own).join(wanted),
+        }
+    }
+
+    /// v2: lets groups below `dir` have the controllers. What cannot be delegated shows when a limit is written.
+    pub fn delegate(&self, dir: &Path) {
+        if !self.v2 {
+            return;
+        }
+        for controller in &self.controllers {
+            let _ = fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+    }
+
+    /// v1: a new cpuset holds no processor at all, and no process can enter it.
+    pub fn inherit_cpuset(&self, dir: &Path) -> io::Result<()> {
+        if self.v2 || !self.has("cpuset") {
+            return Ok(());
+        }
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let parent = fs::read_to_string(dir.parent().unwrap_or(dir).join(file))?;
+            if fs::read_to_string(dir.join(file))?.trim().is_empty() {
+                fs::write(dir.join(file), parent.trim())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All hierarchies that can limit something, as this process sees them mounted.
+pub fn find() -> Result<Vec<Hierarchy>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "/proc/self/mountinfo")?;
+    let own = fs::read_to_string("/proc/self/cgroup").context(|| "/proc/self/cgroup")?;
+    Ok(parse(&mounts, &own, |mount| {
+        fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+    }))
+}
+
+fn parse(mounts: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for line in mounts.lines() {
+        let Some((left, right)) = line.split_once(" - ") else {
+            continue;
+        };
+        let left: Vec<&str> = left.split(' ').collect();
+        let right: Vec<&str> = right.split(' ').collect();
+        let (Some(root), Some(mount), Some(kind), Some(options)) =
+            (left.get(3), left.get(4), right.first(), right.get(2))
+        else {
+            continue;
+        };
+        let v2 = match *kind {
+            "cgroup" => false,
+            "cgroup2" => true,
+            _ => continue,
+        };
+        let mount = PathBuf::from(mount);
+        let controllers: Vec<String> = if v2 {
+            v2_controllers(&mount).split_whitespace().map(str::to_owned).collect()
+        } else {
+            // Mount options stand in the same list; they do no harm, no limit is called "rw".
+            options.split(',').map(str::to_owned).collect()
+        };
+        // Beside v1 hierarchies, v2 is often mounted without any controller.
+        if (v2 && controllers.is_empty()) || found.iter().any(|h| h.v2 == v2 && h.controllers == controllers) {
+            continue;
+        }
+        let group = own.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (names, path) = (parts.next()?, parts.next()?);
+            let mine = if v2 {
+                names.is_empty()
+            } else {
+                names.split(',').any(|n| controllers.iter().any(|c| c == n))
+            };
+            mine.then_some(path)
+        });
+        // In a container the hierarchy's mount may begin at the process's own group.
+        let own = Path::new(group.unwrap_or("/"));
+        let own = own.strip_prefix(root).unwrap_or(own);
+        let own = own.strip_prefix("/").unwrap_or(own).to_owned();
+        found.push(Hierarchy {
+            mount,
+            own,
+            controllers,
+            v2,
+        });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v1_beside_v2() {
+        let mounts = "\
+            30 24 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
+            31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+            32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+            33 24 0:29 / /proc rw - proc proc rw\n";
+        let own = "2:memory:/user/a\n1:cpu,cpuacct:/\n0::/x\n";
+        let found = parse(mounts, own, |_| String::new());
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().all(|h| !h.v2));
+        let memory = found.iter().find(|h| h.has("memory")).unwrap();
+        assert_eq!(
+            memory.directory(Path::new("/docker/x")),
+            Path::new("/sys/fs/cgroup/memory/docker/x")
+        );
+        assert_eq!(
+            memory.directory(Path::new("x")),
+            Path::new("/sys/fs/cgroup/memory/user/a/x")
+        );
+    }
+
+    #[test]
+    fn v2_alone() {
+        let mounts = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        let found = parse(mounts, "0::/init.scope\n", |_| "cpu memory pids\n".to_owned());
+        assert!(found.len() == 1 && found[0].v2 && found[0].has("pids"));
+        assert_eq!(
+            found[0].directory(Path::new("x")),
+            Path::new("/sys/fs/cgroup/init.scope/x")
+        );
+    }
+}

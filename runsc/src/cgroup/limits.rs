@@ -1,0 +1,232 @@
+//! `linux.resources` as files of the hierarchies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+
+use super::hierarchy::Hierarchy;
+use crate::error::{Error, Result, words};
+
+/// Threads of the Sentry and the Gofer, which are in the group but not what the limit is meant for.
+const OWN_THREADS: i64 = 24;
+
+/// One value for one file.
+struct Limit {
+    /// config.json's name for it.
+    field: &'static str,
+    controller: &'static str,
+    file: &'static str,
+    value: String,
+    /// Without effect on safety when the host lacks the file.
+    optional: bool,
+}
+
+/// Whether anything is limited that needs a group.
+pub fn limits_something(resources: &LinuxResources) -> bool {
+    !limits(resources, false).is_empty() || !limits(resources, true).is_empty() || resources.unified().is_some()
+}
+
+/// Writes all limits.
+pub fn apply(
+    resources: &LinuxResources,
+    hierarchies: &[Hierarchy],
+    dirs: &[PathBuf],
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let v2 = hierarchies.iter().all(|h| h.v2);
+    for limit in limits(resources, v2) {
+        let place = hierarchies.iter().zip(dirs).find(|(h, _)| h.has(limit.controller));
+        let Some((_, dir)) = place else {
+            if !limit.optional {
+                notes.push(format!(
+                    "config.json: linux.resources.{}: {}: no {} controller on this host",
+                    limit.field, limit.value, limit.controller
+                ));
+            }
+            continue;
+        };
+        write(dir, &limit)?;
+    }
+    for (file, value) in resources.unified().iter().flatten() {
+        let Some((_, dir)) = hierarchies.iter().zip(dirs).find(|(h, _)| h.v2) else {
+            return Err(Error::new(
+                "config.json: linux.resources.unified: no cgroup v2 on this host",
+            ));
+        };
+        if file.is_empty() || file.contains('/') || file.contains('\0') {
+            return Err(Error::new(format!(
+                "config.json: linux.resources.unified: {file:?} is no file of a cgroup"
+            )));
+        }
+        fs::write(dir.join(file), value).map_err(|e| {
+            Error::new(format!(
+                "config.json: linux.resources.unified.{file}: {value:?}: {}",
+                words(&e)
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn write(dir: &Path, limit: &Limit) -> Result<()> {
+    match fs::write(dir.join(limit.file), &limit.value) {
+        Err(e) if !limit.optional => Err(Error::new(format!(
+            "config.json: linux.resources.{}: {} to {}: {}",
+            limit.field,
+            limit.value,
+            dir.join(limit.file).display(),
+            words(&e)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
+    let mut list = Vec::new();
+    let mut add = |field, controller, file, value: Option<String>, optional| {
+        if let Some(value) = value {
+            list.push(Limit {
+                field,
+                controller,
+                file,
+                value,
+                optional,
+            });
+        }
+    };
+    // Zero stands for "not set" wherever Go wrote it, and any negative number for "no limit".
+    let bytes = |value: Option<i64>| {
+        value.filter(|v| *v != 0).map(|v| match (v < 0, v2) {
+            (true, true) => "max".to_owned(),
+            (true, false) => "-1".to_owned(),
+            _ => v.to_string(),
+        })
+    };
+    if let Some(memory) = resources.memory() {
+        let (limit, swap) = (memory.limit(), memory.swap());
+        if v2 {
+            add("memory.limit", "memory", "memory.max", bytes(limit), false);
+            add(
+                "memory.reservation",
+                "memory",
+                "memory.low",
+                bytes(memory.reservation()),
+                true,
+            );
+            // v1 counts both together, v2 the swap alone.
+            let alone = match (swap, limit) {
+                (Some(swap), Some(limit)) if swap > 0 && limit > 0 => {
+                    Some(swap.saturating_sub(limit).max(0).to_string())
+                }
+                (swap, _) => bytes(swap.filter(|s| *s < 0)),
+            };
+            add("memory.swap", "memory", "memory.swap.max", alone, true);
+        } else {
+            add("memory.limit", "memory", "memory.limit_in_bytes", bytes(limit), false);
+            add(
+                "memory.swap",
+                "memory",
+                "memory.memsw.limit_in_bytes",
+                bytes(swap),
+                true,
+            );
+            add(
+                "memory.reservation",
+                "memory",
+                "memory.soft_limit_in_bytes",
+                bytes(memory.reservation()),
+                true,
+            );
+            add(
+                "memory.swappiness",
+                "memory",
+                "memory.swappiness",
+                memory.swappiness().map(|s| s.to_string()),
+                true,
+            );
+        }
+    }
+    if let Some(cpu) = resources.cpu() {
+        let shares = cpu.shares().filter(|s| *s != 0);
+        let (period, quota) = (cpu.period().filter(|p| *p != 0), cpu.quota().filter(|q| *q != 0));
+        if v2 {
+            // The kernel's own formula for 2..262144 to 1..10000.
+            let weight = |s: u64| (1 + s.clamp(2, 262_144).saturating_sub(2) * 9999 / 262_142).to_string();
+            add("cpu.shares", "cpu", "cpu.weight", shares.map(weight), true);
+            let max = (period.is_some() || quota.is_some()).then(|| {
+                let quota = quota.filter(|q| *q > 0).map_or("max".to_owned(), |q| q.to_string());
+                format!("{quota} {}", period.unwrap_or(100_000))
+            });
+            add("cpu.quota", "cpu", "cpu.max", max, false);
+        } else {
+            add("cpu.shares", "cpu", "cpu.shares", shares.map(|s| s.to_string()), true);
+            add(
+                "cpu.period",
+                "cpu",
+                "cpu.cfs_period_us",
+                period.map(|p| p.to_string()),
+                false,
+            );
+            add(
+                "cpu.quota",
+                "cpu",
+                "cpu.cfs_quota_us",
+                quota.map(|q| q.to_string()),
+                false,
+            );
+        }
+        let list = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
+        add("cpu.cpus", "cpuset", "cpuset.cpus", list(cpu.cpus()), false);
+        add("cpu.mems", "cpuset", "cpuset.mems", list(cpu.mems()), false);
+    }
+    if let Some(pids) = resources.pids() {
+        let value = match pids.limit() {
+            0 => None,
+            limit if limit < 0 => Some("max".to_owned()),
+            limit => Some(limit.saturating_add(OWN_THREADS).to_string()),
+        };
+        add("pids.limit", "pids", "pids.max", value, false);
+    }
+    if let Some(weight) = resources.block_io().as_ref().and_then(|io| io.weight()) {
+        let (controller, file) = if v2 {
+            ("io", "io.bfq.weight")
+        } else {
+            ("blkio", "blkio.weight")
+        };
+        add("blockIO.weight", controller, file, Some(weight.to_string()), true);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: serde_json::Value, v2: bool) -> Vec<(&'static str, String)> {
+        let resources: LinuxResources = serde_json::from_value(json).unwrap();
+        limits(&resources, v2).into_iter().map(|l| (l.file, l.value)).collect()
+    }
+
+    #[test]
+    fn both_versions() {
+        let json = serde_json::json!({
+            "memory": { "limit": 1000, "swap": 1500 }, "pids": { "limit": 10 },
+            "cpu": { "quota": 50000, "period": 100000, "shares": 1024 }
+        });
+        let v1 = of(json.clone(), false);
+        assert!(v1.contains(&("memory.memsw.limit_in_bytes", "1500".into())));
+        assert!(v1.contains(&("cpu.cfs_quota_us", "50000".into())));
+        let v2 = of(json, true);
+        assert!(v2.contains(&("memory.swap.max", "500".into())));
+        assert!(v2.contains(&("cpu.max", "50000 100000".into())));
+        assert!(v2.contains(&("cpu.weight", "39".into())));
+        assert!(
+            of(
+                serde_json::json!({ "devices": [{ "allow": false, "access": "rwm" }] }),
+                true
+            )
+            .is_empty()
+        );
+    }
+}
