@@ -24,6 +24,8 @@ pub struct Kernel {
     pub root_user_ns: Arc<UserNamespace>,
     /// Futexes, System V and POSIX objects.
     pub ipc: Ipc,
+    /// Mounts, the kernel's own file systems, device drivers.
+    pub vfs: crate::fs::Vfs,
     /// Settings from the command line.
     pub config: SandboxConfig,
     /// `CLOCK_MONOTONIC` at boot, nanoseconds.
@@ -42,6 +44,7 @@ impl Kernel {
             tasks: TaskTable::default(),
             root_user_ns: UserNamespace::root(0xeffffffd),
             ipc: Ipc::default(),
+            vfs: crate::fs::Vfs::new(),
             config,
             boot_time_ns: Executor::now(),
             counters: Counters::default(),

@@ -74,6 +74,8 @@ bitflags! {
         const EXEC = 8;
         /// Has a position: `lseek`, `pread` and `pwrite` work.
         const SEEK = 16;
+        /// Counted among the inode's writers.
+        const WRITER = 32;
     }
 }
 

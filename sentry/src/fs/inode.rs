@@ -2,12 +2,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
 
-use super::file::{File, FileOps, OpenFlags};
+use super::file::{FileOps, OpenFlags};
 use super::locks::InodeLocks;
 use super::namei::Path;
 use super::stat::{FileType, Stat, Timestamp};
@@ -80,6 +80,16 @@ pub trait InodeOps: Any + Send + Sync {
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>> {
         let _ = (dir, name);
         Err(Errno::ENOTDIR)
+    }
+
+    /// Looks several names up, each in the one before, and gives those found. A file system far away (gofer) answers them
+    /// in one message. It stops before the end at what is no directory, or with the error that ended it.
+    fn lookup_path(&self, dir: &Arc<Inode>, names: &[&[u8]]) -> (Vec<Arc<Inode>>, Option<Errno>) {
+        match names.first().map(|name| self.lookup(dir, name)) {
+            Some(Ok(inode)) => (vec![inode], None),
+            Some(Err(e)) => (Vec::new(), Some(e)),
+            None => (Vec::new(), None),
+        }
     }
 
     /// Makes a file, directory, device, fifo or socket, by the type bits of `node.mode`. `EEXIST` if the name is taken.
@@ -241,9 +251,31 @@ impl Inode {
     }
 }
 
-/// Used by the VFS when an open file that was opened for writing ends.
-pub(super) fn end_write(file: &File) {
-    if file.mode.contains(super::file::FileMode::WRITE) {
-        file.inode().writers.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+impl Inode {
+    /// One more opens it for writing; `ETXTBSY` while it is executed.
+    pub(super) fn begin_write(&self) -> Result<()> {
+        let more = |n: i32| if n < 0 { None } else { n.checked_add(1) };
+        self.writers
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .map(|_| ())
+            .map_err(|_| Errno::ETXTBSY)
+    }
+
+    pub(super) fn end_write(&self) {
+        self.writers.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// One more executes it, so that nobody may write; `ETXTBSY` while it is open for writing.
+    pub fn deny_write(&self) -> Result<()> {
+        let more = |n: i32| if n > 0 { None } else { n.checked_sub(1) };
+        self.writers
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .map(|_| ())
+            .map_err(|_| Errno::ETXTBSY)
+    }
+
+    /// Ends what [`Inode::deny_write`] began.
+    pub fn allow_write(&self) {
+        self.writers.fetch_add(1, Ordering::AcqRel);
     }
 }

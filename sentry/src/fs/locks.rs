@@ -8,5 +8,7 @@ pub struct InodeLocks {}
 
 /// The last reference to an open file description is gone.
 pub(super) fn file_released(file: &File) {
-    super::inode::end_write(file);
+    if file.mode.contains(super::file::FileMode::WRITER) {
+        file.inode().end_write();
+    }
 }

@@ -5,8 +5,10 @@
 //! defaults already give Linux's error numbers. All are synchronous: they try once and give `EAGAIN`; waiting is the
 //! caller's (`crate::wait`).
 
+pub mod atime;
 pub mod context;
 pub mod dentry;
+pub mod devices;
 pub mod fd_table;
 pub mod file;
 pub mod impls;
@@ -15,8 +17,10 @@ pub mod io;
 pub mod locks;
 pub mod mount;
 pub mod namei;
+pub mod perm;
 pub mod stat;
 pub mod super_block;
+pub mod vfs;
 pub mod watch;
 
 pub use context::FsContext;
@@ -27,6 +31,7 @@ pub use io::{Sink, Source};
 pub use namei::Path;
 pub use stat::{FileType, Stat, Timestamp};
 pub use super_block::{FsType, MountArgs, StatFs, SuperBlock, SuperOps};
+pub use vfs::Vfs;
 
 /// Opens a program or an interpreter for execution, from the task's root and working directory: a regular file with
 /// execute permission on a mount without `noexec` (`EACCES`), which nobody writes (`ETXTBSY`).

@@ -1,15 +1,17 @@
 //! File systems: types by their Linux name, and mounted instances.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use abi::Errno;
 use abi::errno::Result;
 
+use super::dentry::DentryCache;
 use super::inode::Inode;
 use super::stat::makedev;
 use crate::kernel::Kernel;
+use crate::sync::Mutex;
 use crate::task::Task;
 
 /// Numbers of `statfs(2)`.
@@ -66,6 +68,12 @@ pub struct SuperBlock {
     pub fstype: &'static str,
     /// Device number (`makedev(3)`), from the anonymous range.
     pub dev: u64,
+    /// Mounted read-only as a whole (`mount -o ro`), beyond what single mounts say.
+    pub readonly: AtomicBool,
+    /// Cached names.
+    pub dentries: DentryCache,
+    /// Held by a rename between two directories (`s_vfs_rename_mutex`).
+    pub rename_lock: Mutex<()>,
     root: OnceLock<Arc<Inode>>,
 }
 
@@ -79,6 +87,9 @@ impl SuperBlock {
             ops,
             fstype,
             dev,
+            readonly: AtomicBool::new(false),
+            dentries: DentryCache::default(),
+            rename_lock: Mutex::new(()),
             root: OnceLock::new(),
         })
     }
