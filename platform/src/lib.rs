@@ -5,11 +5,14 @@
 //! future that drives it. A context also carries out changes of its own address space ([`MemOp`]), because on systrap and
 //! ptrace it is the guest thread itself that executes them (ADR 0002).
 
+mod guest;
 pub mod host;
+mod systrap;
 mod types;
 
 use std::fmt;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -129,6 +132,13 @@ pub trait Context: Send {
         None
     }
 
+    /// Guest bytes from `addr` on that travelled with the last system call, as many as there are: for strings, whose length
+    /// the caller does not know yet.
+    fn carried_from(&self, addr: u64) -> &[u8] {
+        let _ = addr;
+        &[]
+    }
+
     /// Takes bytes to be written to guest memory just before the guest goes on; false if they do not fit, then the
     /// caller writes through the address space. The caller has checked that the range is mapped writable.
     fn carry_back(&mut self, addr: u64, data: &[u8]) -> bool {
@@ -148,7 +158,7 @@ pub trait Context: Send {
     fn cpu_time_ns(&self) -> u64;
 }
 
-impl dyn Context {
+impl dyn Context + '_ {
     /// Awaits [`Context::poll_run`].
     pub async fn run(&mut self) -> Trap {
         std::future::poll_fn(|cx| self.poll_run(cx)).await
@@ -180,9 +190,20 @@ impl dyn Context {
     }
 }
 
-/// Makes the platform of that name, once per sandbox, before the Sentry confines itself.
-pub fn open(name: &str) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
-    Err(PlatformError::Unknown(name.to_owned()))
+/// What a platform may be given when it is made.
+#[derive(Debug, Default)]
+pub struct OpenOptions {
+    /// A procfs that shows the Sentry's pid namespace, kept for `/proc/PID/mem`, `statm` and `schedstat` of guest processes.
+    pub proc: Option<OwnedFd>,
+}
+
+/// Makes the platform of that name, once per sandbox, before the Sentry confines itself. What it needs of the host later is
+/// opened now.
+pub fn open(name: &str, options: OpenOptions) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
+    match name {
+        systrap::NAME => systrap::open(options),
+        _ => Err(PlatformError::Unknown(name.to_owned())),
+    }
 }
 
 /// Why a platform could not be made.

@@ -1,0 +1,9 @@
+//! What every platform with host processes for guest processes shares: the stub's image, its layout and its filter.
+
+pub mod filter;
+pub mod image;
+/// The border between stub and Sentry, compiled into both.
+#[path = "../../stub/src/stub_abi.rs"]
+#[expect(dead_code, reason = "some constants are for the stub's side")]
+pub(crate) mod layout;
+pub mod vdso;

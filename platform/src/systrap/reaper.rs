@@ -1,0 +1,42 @@
+//! Dead guest processes: their contexts learn of it before their numbers are free again.
+
+use std::sync::Arc;
+
+use super::hub::Hub;
+use super::thread::Thread;
+use crate::host::process;
+
+/// Runs until the last guest process is reaped.
+pub(super) fn run(hub: &Arc<Hub>) {
+    loop {
+        match process::wait_dead(hub.group) {
+            Ok(pid) => bury(hub, pid),
+            Err(abi::Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn bury(hub: &Hub, pid: i32) {
+    let known = hub.processes.lock().remove(&pid);
+    let Some(known) = known else {
+        hub.stillborn.lock().insert(pid);
+        let _ = process::reap(pid);
+        let waiting: Vec<_> = hub.births.lock().values().cloned().collect();
+        for birth in waiting {
+            birth.wake();
+        }
+        return;
+    };
+    known.set_dead();
+    let mut dead = Vec::new();
+    hub.threads.lock().retain(|_, thread| {
+        let theirs = Arc::ptr_eq(&thread.process, &known);
+        if theirs {
+            dead.push(Arc::clone(thread));
+        }
+        !theirs
+    });
+    let _ = process::reap(pid);
+    dead.iter().for_each(|thread: &Arc<Thread>| thread.set_gone());
+}

@@ -1,0 +1,160 @@
+//! How the zygote sets itself up. It is the one process that starts here; all others are its forks.
+
+use core::arch::global_asm;
+
+use crate::orders::{map_boot_channel, map_stack, set_stack};
+use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END};
+use crate::sys::{self, KernelSigaction, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+use crate::{Thread, on_signal, serve_new};
+
+global_asm!(".globl _start", "_start:", "xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {main}", "ud2", main = sym main);
+global_asm!(".globl restorer", "restorer:", "mov eax, 15", "syscall");
+
+unsafe extern "C" {
+    static restorer: u8;
+}
+
+const AT_EXECFN: u64 = 31;
+const AT_SYSINFO_EHDR: u64 = 33;
+
+/// What `finish` needs of the auxiliary vector. Written once, before the first signal.
+static mut EXECFN: u64 = 0;
+static mut VDSO: u64 = 0;
+
+/// On the kernel's initial stack: everything that must come before the first signal.
+unsafe extern "C" fn main(stack: *const u64) -> ! {
+    // SAFETY: single-threaded; the initial stack is laid out by the kernel; all mapped ranges are the platform's.
+    unsafe {
+        read_auxv(stack);
+        if !map_boot_channel() || map_stack(0) < 0 || set_stack(0) < 0 {
+            sys::die();
+        }
+        for signo in [SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIG_INTERRUPT] {
+            handle(signo);
+        }
+        let none = 0u64;
+        const SIG_SETMASK: u64 = 2;
+        sys::syscall(sys::RT_SIGPROCMASK, [SIG_SETMASK, &raw const none as u64, 0, 8, 0, 0]);
+        // From here on in the handler, on the signal stack: `finish`.
+        let pid = sys::syscall(sys::GETPID, [0; 6]) as u64;
+        sys::syscall(sys::KILL, [pid, SIG_INTERRUPT as u64, 0, 0, 0, 0]);
+        sys::die()
+    }
+}
+
+unsafe fn read_auxv(stack: *const u64) {
+    // SAFETY: argc, argv with its null, envp with its null, then pairs up to AT_NULL.
+    unsafe {
+        let mut at = stack.add(stack.read() as usize + 2);
+        while at.read() != 0 {
+            at = at.add(1);
+        }
+        at = at.add(1);
+        while at.read() != 0 {
+            match at.read() {
+                AT_EXECFN => EXECFN = at.add(1).read(),
+                AT_SYSINFO_EHDR => VDSO = at.add(1).read(),
+                _ => {}
+            }
+            at = at.add(2);
+        }
+    }
+}
+
+unsafe fn handle(signo: i32) {
+    const SA_SIGINFO: u64 = 4;
+    const SA_RESTORER: u64 = 0x0400_0000;
+    const SA_ONSTACK: u64 = 0x0800_0000;
+    const SA_NODEFER: u64 = 0x4000_0000;
+    // A copy from guest memory may fault inside the handler; everything else waits.
+    const MASK: u64 = !(1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1));
+    let action = KernelSigaction {
+        handler: on_signal as *const () as u64,
+        flags: SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER,
+        restorer: &raw const restorer as u64,
+        mask: MASK,
+    };
+    // SAFETY: the kernel reads the structure.
+    unsafe { sys::syscall(sys::RT_SIGACTION, [signo as u64, &raw const action as u64, 0, 8, 0, 0]) };
+}
+
+/// On the signal stack: leaves nothing of the kernel's making but the vDSO, and shuts the door.
+pub fn finish(thread: &Thread) -> ! {
+    let boot = (thread.control as u64 + CONTROL_BYTES) as *mut Boot;
+    // SAFETY: the zygote is single-threaded and its channel is its own until `serve_new`.
+    unsafe {
+        if let Err((step, errno)) = confine(boot) {
+            (*boot).step = step;
+            (*boot).listener = errno;
+        }
+        (*thread.control).boot = 0;
+        serve_new(*thread, RING, 0)
+    }
+}
+
+unsafe fn confine(boot: *mut Boot) -> Result<(), (u64, i64)> {
+    const PR_SET_PDEATHSIG: u64 = 1;
+    const PR_SET_NAME: u64 = 15;
+    const PR_SET_NO_NEW_PRIVS: u64 = 38;
+    const SIGKILL: u64 = 9;
+    const RLIMIT_CORE: u64 = 4;
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    // A limit of one keeps a core-dump pipe from being started, where zero would not.
+    let no_core = [1u64, 1];
+    let capability_header = [LINUX_CAPABILITY_VERSION_3, 0];
+    let no_capabilities = [0u32; 6];
+    // SAFETY: only ranges that nothing uses any more are unmapped; structures are read by the kernel.
+    unsafe {
+        (*boot).vdso = if VDSO > STUB_END { VDSO } else { 0 };
+        step(1, sys::PRCTL, [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0])?;
+        step(2, sys::PRCTL, [PR_SET_NAME, c"guest".as_ptr() as u64, 0, 0, 0, 0])?;
+        step(3, sys::SETRLIMIT, [RLIMIT_CORE, &raw const no_core as u64, 0, 0, 0, 0])?;
+        step(4, sys::CAPSET, [&raw const capability_header as u64, &raw const no_capabilities as u64, 0, 0, 0, 0])?;
+        step(5, sys::CLOSE_RANGE, [0, !0u32 as u64, 0, 0, 0, 0])?;
+        step(6, sys::MUNMAP, [0, STUB_BASE, 0, 0, 0, 0])?;
+        // The initial stack: below the vDSO, its highest bytes are the program's name.
+        let stack_end = (EXECFN + 4096 + 8) & !4095;
+        if STUB_END < stack_end {
+            step(7, sys::MUNMAP, [STUB_END, stack_end - STUB_END, 0, 0, 0, 0])?;
+        }
+        step(8, sys::PRCTL, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0])?;
+        (*boot).listener = install_filter(boot)?;
+    }
+    Ok(())
+}
+
+/// The filter comes last: nothing above is possible behind it.
+unsafe fn install_filter(boot: *mut Boot) -> Result<i64, (u64, i64)> {
+    const SECCOMP_SET_MODE_FILTER: u64 = 1;
+    const NEW_LISTENER: u64 = 1 << 3;
+    const WAIT_KILLABLE_RECV: u64 = 1 << 5;
+    const EINVAL: i64 = -22;
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const u64,
+    }
+    // SAFETY: the program lies in the channel, which no guest has seen yet.
+    unsafe {
+        let program = Program { len: (*boot).filter_len as u16, filter: (&raw const (*boot).filter).cast() };
+        let at = &raw const program as u64;
+        let install = |flags| sys::syscall(sys::SECCOMP, [SECCOMP_SET_MODE_FILTER, flags, at, 0, 0, 0]);
+        match install(NEW_LISTENER | WAIT_KILLABLE_RECV) {
+            // Linux 5.19 brought the second flag.
+            EINVAL => match install(NEW_LISTENER) {
+                fd if fd < 0 => Err((9, fd)),
+                fd => Ok(fd),
+            },
+            fd if fd < 0 => Err((9, fd)),
+            fd => Ok(fd),
+        }
+    }
+}
+
+unsafe fn step(number: u64, nr: u64, args: [u64; 6]) -> Result<(), (u64, i64)> {
+    // SAFETY: the caller's.
+    match unsafe { sys::syscall(nr, args) } {
+        e if (-4095..0).contains(&e) => Err((number, e)),
+        _ => Ok(()),
+    }
+}
