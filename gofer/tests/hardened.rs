@@ -1,6 +1,9 @@
 //! A Gofer as it runs in a sandbox: a process of its own, hardened, its seccomp list in force, serving every operation.
 
-#![expect(clippy::unwrap_used, reason = "a test: the helper functions are outside of test functions")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test: the helper functions are outside of test functions"
+)]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -73,9 +76,9 @@ fn every_operation_passes_the_list() {
     file.write_all(b"data").unwrap();
     let t = c.tmpfile(top, open::READ | open::WRITE, 0o600, 0, 0).unwrap();
     c.link(t.node, top, b"t").unwrap();
-    let d = c.mkdir(top, b"d", 0o2755, 5, 6).unwrap().node;
+    let d = c.mkdir(top, b"d", 0o2755, 5, 6).unwrap().entry.node;
     c.mknod(top, b"p", 0o010_600, 0, 7, 8).unwrap();
-    let s = c.symlink(top, b"s", b"x", 9, 9).unwrap().node;
+    let s = c.symlink(top, b"s", b"x", 9, 9).unwrap().entry.node;
     c.link(made.node, d, b"y").unwrap();
     assert_eq!(c.readlink(s).unwrap(), b"x");
     let all = SetAttr {

@@ -6,8 +6,8 @@ use abi::Errno;
 
 use super::{Client, NodeId};
 use crate::proto::message::{
-    Attach, Create, DirEntryHead, Entry, Fsync, Link, Node, Open, Readdir, ReaddirReply, Rename, Setattr, StatFs,
-    Unlink, Walk, WalkReply, Xattr, XattrReply, set,
+    Attach, Create, DirChange, DirEntryHead, Entry, Fsync, Link, Made, Node, Open, Readdir, ReaddirReply, Removed,
+    Rename, Renamed, Setattr, StatFs, Unlink, Walk, WalkReply, Xattr, XattrReply, set,
 };
 use crate::proto::wire::{put, put_name};
 use crate::proto::{Attr, MAX_WALK, MAX_XATTR, Op, Time};
@@ -32,7 +32,13 @@ pub struct Opened {
 }
 
 /// A file just made and opened.
-pub type Created = Opened;
+#[derive(Debug)]
+pub struct Created {
+    pub node: NodeId,
+    pub attr: Attr,
+    pub dir: DirChange,
+    pub fd: OwnedFd,
+}
 
 /// An entry of a directory.
 #[derive(Debug)]
@@ -181,11 +187,22 @@ impl Client {
             );
             out.extend_from_slice(name);
         };
-        self.call(Op::Create, build, opened)
+        self.call(Op::Create, build, |mut r, fd| {
+            let Made {
+                entry: Entry { node, attr },
+                dir,
+            } = r.fixed()?;
+            Ok(Created {
+                node,
+                attr,
+                dir,
+                fd: fd.ok_or(Errno::EPROTO)?,
+            })
+        })
     }
 
     /// Makes and opens a regular file without a name.
-    pub fn tmpfile(&self, dir: NodeId, flags: u32, mode: u32, uid: u32, gid: u32) -> Result<Created, Errno> {
+    pub fn tmpfile(&self, dir: NodeId, flags: u32, mode: u32, uid: u32, gid: u32) -> Result<Opened, Errno> {
         self.call(
             Op::Tmpfile,
             |out| {
@@ -205,7 +222,7 @@ impl Client {
         )
     }
 
-    pub fn mkdir(&self, parent: NodeId, name: &[u8], mode: u32, uid: u32, gid: u32) -> Result<Entry, Errno> {
+    pub fn mkdir(&self, parent: NodeId, name: &[u8], mode: u32, uid: u32, gid: u32) -> Result<Made, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(
                 out,
@@ -224,7 +241,7 @@ impl Client {
     }
 
     /// Makes a file of the type that `mode` names.
-    pub fn mknod(&self, parent: NodeId, name: &[u8], mode: u32, rdev: u64, uid: u32, gid: u32) -> Result<Entry, Errno> {
+    pub fn mknod(&self, parent: NodeId, name: &[u8], mode: u32, rdev: u64, uid: u32, gid: u32) -> Result<Made, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(
                 out,
@@ -242,7 +259,7 @@ impl Client {
         self.call(Op::Mknod, build, |mut r, _| r.fixed())
     }
 
-    pub fn symlink(&self, parent: NodeId, name: &[u8], target: &[u8], uid: u32, gid: u32) -> Result<Entry, Errno> {
+    pub fn symlink(&self, parent: NodeId, name: &[u8], target: &[u8], uid: u32, gid: u32) -> Result<Made, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(
                 out,
@@ -262,7 +279,7 @@ impl Client {
     }
 
     /// Gives a file one more name; the entry returned is that name's.
-    pub fn link(&self, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Entry, Errno> {
+    pub fn link(&self, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Made, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(out, &Link { node, parent });
             out.extend_from_slice(name);
@@ -271,16 +288,16 @@ impl Client {
     }
 
     /// Removes a name. `flags` are those of [`super::unlink`].
-    pub fn unlink(&self, parent: NodeId, name: &[u8], flags: u32) -> Result<(), Errno> {
+    pub fn unlink(&self, parent: NodeId, name: &[u8], flags: u32) -> Result<Removed, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(out, &Unlink { parent, flags, pad: 0 });
             out.extend_from_slice(name);
         };
-        self.call(Op::Unlink, build, |_, _| Ok(()))
+        self.call(Op::Unlink, build, |mut r, _| r.fixed())
     }
 
     /// Renames. `flags` are those of [`super::rename`].
-    pub fn rename(&self, old: (NodeId, &[u8]), new: (NodeId, &[u8]), flags: u32) -> Result<(), Errno> {
+    pub fn rename(&self, old: (NodeId, &[u8]), new: (NodeId, &[u8]), flags: u32) -> Result<Renamed, Errno> {
         let build = |out: &mut Vec<u8>| {
             put(
                 out,
@@ -294,7 +311,7 @@ impl Client {
             put_name(out, old.1);
             put_name(out, new.1);
         };
-        self.call(Op::Rename, build, |_, _| Ok(()))
+        self.call(Op::Rename, build, |mut r, _| r.fixed())
     }
 
     pub fn readlink(&self, node: NodeId) -> Result<Vec<u8>, Errno> {

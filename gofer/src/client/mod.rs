@@ -11,7 +11,7 @@ use abi::Errno;
 pub use calls::{Created, DirEntry, Opened, Page, SetAttr, TimeSet, Walked};
 use zerocopy::IntoBytes;
 
-pub use crate::proto::message::{Entry, StatFs, open, rename, unlink};
+pub use crate::proto::message::{DirChange, Entry, Made, Removed, Renamed, StatFs, open, rename, unlink};
 use crate::proto::wire::{self, Reader};
 use crate::proto::{MAX_FORGET, MAX_MESSAGE, Op, ReplyHeader, RequestHeader, transport};
 

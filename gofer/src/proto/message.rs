@@ -37,21 +37,21 @@ ops! {
     Setattr = 4,
     /// [`Open`] and perhaps the name of a child -> [`Entry`] and the file's descriptor.
     Open = 5,
-    /// [`Create`] and a name -> [`Entry`] and the new file's descriptor. Always exclusive.
+    /// [`Create`] and a name -> [`Made`] and the new file's descriptor. Always exclusive.
     Create = 6,
     /// [`Create`] -> [`Entry`] and the descriptor of a file without a name (`O_TMPFILE`).
     Tmpfile = 7,
-    /// [`Create`] and a name -> [`Entry`].
+    /// [`Create`] and a name -> [`Made`].
     Mkdir = 8,
-    /// [`Create`] and a name -> [`Entry`]. The type is in the mode.
+    /// [`Create`] and a name -> [`Made`]. The type is in the mode.
     Mknod = 9,
-    /// [`Create`], a name, the target -> [`Entry`].
+    /// [`Create`], a name, the target -> [`Made`].
     Symlink = 10,
-    /// [`Link`] and a name -> [`Entry`] of the new name.
+    /// [`Link`] and a name -> [`Made`], of the new name.
     Link = 11,
-    /// [`Unlink`] and a name -> nothing.
+    /// [`Unlink`] and a name -> [`Removed`].
     Unlink = 12,
-    /// [`Rename`] and two names -> nothing.
+    /// [`Rename`] and two names -> [`Renamed`].
     Rename = 13,
     /// [`Node`] -> the target.
     Readlink = 14,
@@ -116,6 +116,30 @@ wire! {
         /// 0 when the request named the node itself, so that no new reference came to be.
         pub node: u64,
         pub attr: Attr,
+    }
+    /// A directory before and after a change: whether somebody else changed it too can be told from the first time.
+    pub struct DirChange {
+        /// `ctime` before.
+        pub before: Time,
+        pub after: Attr,
+    }
+    /// A new file, and its directory.
+    pub struct Made {
+        pub entry: Entry,
+        pub dir: DirChange,
+    }
+    /// What is left of a removed file (node 0 without `KEEP`), and its directory.
+    pub struct Removed {
+        pub kept: Entry,
+        pub dir: DirChange,
+    }
+    /// The file at its new name; what is left of the file that was replaced (node 0 without `KEEP`, or if there was none) or,
+    /// after an exchange, the file that is now at the old name; and both directories.
+    pub struct Renamed {
+        pub moved: Entry,
+        pub kept: Entry,
+        pub old_dir: DirChange,
+        pub new_dir: DirChange,
     }
     pub struct Walk {
         pub node: u64,
@@ -256,7 +280,7 @@ pub mod open {
 pub mod unlink {
     /// A directory.
     pub const DIR: u32 = 1;
-    /// The file stays in use: its node, if it has one, must outlive its name.
+    /// The file stays in use: the reply has a new reference to its node, which outlives its name.
     pub const KEEP: u32 = 2;
     pub const ALL: u32 = 3;
 }
@@ -265,6 +289,6 @@ pub mod unlink {
 pub mod rename {
     pub const NOREPLACE: u32 = 1;
     pub const EXCHANGE: u32 = 2;
-    /// What is replaced stays in use: its node, if it has one, must outlive its name.
+    /// What is replaced stays in use: the reply has a new reference to its node, which outlives its name.
     pub const KEEP: u32 = 4;
 }

@@ -8,13 +8,14 @@ use abi::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 use super::attr::chown;
+use super::names::{change_time, changed};
 use super::nodes::{Handle, Ident};
 use super::{Server, host, open};
 use crate::proto::attr::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK};
-use crate::proto::message::{Create, Entry, Link};
+use crate::proto::message::{Create, Entry, Link, Made};
 use crate::proto::transport::errno;
 use crate::proto::wire::{self, Reader};
-use crate::proto::{Attr, MAX_LINK_TARGET, name};
+use crate::proto::{Attr, MAX_LINK_TARGET, Time, name};
 
 const PERMISSIONS: u32 = 0o7777;
 
@@ -29,6 +30,7 @@ impl Server {
         let name = name::check(body.rest())?;
         let flags = open::access(request.flags)?;
         let dir = self.writable_dir(request.parent)?;
+        let before = change_time(&dir)?;
         let how = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(&dir.fd, name, how, mode(request.mode)).map_err(errno)?;
         let undo = |e| {
@@ -41,7 +43,13 @@ impl Server {
             .table()
             .enter(dir.id, name, Ident::of(&attr, dir.ident.mount))
             .map_err(undo)?;
-        wire::put(reply, &Entry { node, attr });
+        wire::put(
+            reply,
+            &Made {
+                entry: Entry { node, attr },
+                dir: changed(&dir, before)?,
+            },
+        );
         Ok(fd)
     }
 
@@ -66,8 +74,9 @@ impl Server {
         let request: Create = body.fixed()?;
         let name = name::check(body.rest())?;
         let dir = self.writable_dir(request.parent)?;
+        let before = change_time(&dir)?;
         rustix::fs::mkdirat(&dir.fd, name, mode(request.mode)).map_err(errno)?;
-        self.enter_new(&dir, name, &request, AtFlags::REMOVEDIR, reply)
+        self.enter_new(&dir, name, &request, AtFlags::REMOVEDIR, before, reply)
     }
 
     pub fn mknod(&self, mut body: Reader<'_>, reply: &mut Vec<u8>) -> Result<(), Errno> {
@@ -86,8 +95,9 @@ impl Server {
         if device && !self.mount(&dir)?.devices {
             return Err(Errno::EPERM);
         }
+        let before = change_time(&dir)?;
         rustix::fs::mknodat(&dir.fd, name, kind, mode(request.mode), request.rdev).map_err(errno)?;
-        self.enter_new(&dir, name, &request, AtFlags::empty(), reply)
+        self.enter_new(&dir, name, &request, AtFlags::empty(), before, reply)
     }
 
     pub fn symlink(&self, mut body: Reader<'_>, reply: &mut Vec<u8>) -> Result<(), Errno> {
@@ -104,10 +114,11 @@ impl Server {
             return Err(Errno::EINVAL);
         }
         let dir = self.writable_dir(request.parent)?;
+        let before = change_time(&dir)?;
         rustix::fs::symlinkat(target, &dir.fd, name).map_err(errno)?;
         // Linux gives every link this mode, and none can be changed.
         request.mode = 0o777;
-        self.enter_new(&dir, name, &request, AtFlags::empty(), reply)
+        self.enter_new(&dir, name, &request, AtFlags::empty(), before, reply)
     }
 
     /// Gives a file one more name.
@@ -119,10 +130,17 @@ impl Server {
         if file.ident.mount != dir.ident.mount {
             return Err(Errno::EXDEV);
         }
+        let before = change_time(&dir)?;
         let path = self.fd_paths.of(&file.fd);
         rustix::fs::linkat(CWD, path.bytes(), &dir.fd, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)?;
         let (node, attr) = self.child(&dir, name)?;
-        wire::put(reply, &Entry { node, attr });
+        wire::put(
+            reply,
+            &Made {
+                entry: Entry { node, attr },
+                dir: changed(&dir, before)?,
+            },
+        );
         Ok(())
     }
 
@@ -133,6 +151,7 @@ impl Server {
         name: &[u8],
         request: &Create,
         undo: AtFlags,
+        before: Time,
         reply: &mut Vec<u8>,
     ) -> Result<(), Errno> {
         let entered = self
@@ -146,7 +165,13 @@ impl Server {
             });
         match entered {
             Ok(entry) => {
-                wire::put(reply, &entry);
+                wire::put(
+                    reply,
+                    &Made {
+                        entry,
+                        dir: changed(dir, before)?,
+                    },
+                );
                 Ok(())
             }
             Err(e) => {

@@ -7,33 +7,46 @@ use rustix::fs::{AtFlags, RenameFlags};
 
 use super::nodes::Handle;
 use super::{Server, host, lock, lookup};
-use crate::proto::message::{Node, Rename, Unlink, rename, unlink};
-use crate::proto::name;
+use crate::proto::message::{DirChange, Entry, Node, Removed, Rename, Renamed, Unlink, rename, unlink};
 use crate::proto::transport::errno;
-use crate::proto::wire::Reader;
+use crate::proto::wire::{self, Reader};
+use crate::proto::{Time, name};
 
 impl Server {
-    pub fn unlink(&self, mut body: Reader<'_>) -> Result<(), Errno> {
+    pub fn unlink(&self, mut body: Reader<'_>, reply: &mut Vec<u8>) -> Result<(), Errno> {
         let request: Unlink = body.fixed()?;
         let name = name::check(body.rest())?;
         if request.flags & !unlink::ALL != 0 {
             return Err(Errno::EINVAL);
         }
         let dir = self.writable_dir(request.parent)?;
-        if request.flags & unlink::KEEP != 0 {
-            self.keep(&dir, name);
-        }
+        let before = change_time(&dir)?;
+        let kept = if request.flags & unlink::KEEP != 0 {
+            self.keep(&dir, name)?
+        } else {
+            None
+        };
         let flags = if request.flags & unlink::DIR != 0 {
             AtFlags::REMOVEDIR
         } else {
             AtFlags::empty()
         };
-        rustix::fs::unlinkat(&dir.fd, name, flags).map_err(errno)?;
+        if let Err(e) = rustix::fs::unlinkat(&dir.fd, name, flags) {
+            self.release(kept);
+            return Err(errno(e));
+        }
         self.table().removed(dir.id, name);
+        wire::put(
+            reply,
+            &Removed {
+                kept: entry(kept),
+                dir: changed(&dir, before)?,
+            },
+        );
         Ok(())
     }
 
-    pub fn rename(&self, mut body: Reader<'_>) -> Result<(), Errno> {
+    pub fn rename(&self, mut body: Reader<'_>, reply: &mut Vec<u8>) -> Result<(), Errno> {
         let request: Rename = body.fixed()?;
         let old_name = name::check(body.name()?)?;
         let new_name = name::check(body.name()?)?;
@@ -44,26 +57,54 @@ impl Server {
             rename::EXCHANGE => RenameFlags::EXCHANGE,
             _ => return Err(Errno::EINVAL),
         };
-        let old_dir = self.writable_dir(request.old_parent)?;
-        let new_dir = self.writable_dir(request.new_parent)?;
-        if old_dir.ident.mount != new_dir.ident.mount {
+        let old = self.writable_dir(request.old_parent)?;
+        let new = self.writable_dir(request.new_parent)?;
+        if old.ident.mount != new.ident.mount {
             return Err(Errno::EXDEV);
         }
-        if request.flags & rename::KEEP != 0 {
-            self.keep(&new_dir, new_name);
-        }
+        let before = (change_time(&old)?, change_time(&new)?);
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        let kept = match request.flags & rename::KEEP {
+            0 => None,
+            _ if exchange => None,
+            _ => match self.keep(&new, new_name) {
+                Err(Errno::ENOENT) => None,
+                kept => kept?,
+            },
+        };
         let _order = lock(&self.renames);
-        if flags.is_empty() {
-            rustix::fs::renameat(&old_dir.fd, old_name, &new_dir.fd, new_name).map_err(errno)?;
+        let done = if flags.is_empty() {
+            rustix::fs::renameat(&old.fd, old_name, &new.fd, new_name)
         } else {
-            rustix::fs::renameat_with(&old_dir.fd, old_name, &new_dir.fd, new_name, flags).map_err(errno)?;
+            rustix::fs::renameat_with(&old.fd, old_name, &new.fd, new_name, flags)
+        };
+        if let Err(e) = done {
+            self.release(kept);
+            return Err(errno(e));
         }
-        let (old, new) = ((old_dir.id, old_name), (new_dir.id, new_name));
-        if flags.contains(RenameFlags::EXCHANGE) {
-            self.table().exchanged(old, new);
-        } else if !same_file(&old_dir, old_name, &new_dir, new_name) {
-            self.table().renamed(old, new);
+        let (from, to) = ((old.id, old_name), (new.id, new_name));
+        if exchange {
+            self.table().exchanged(from, to);
+        } else if !same_file(&old, old_name, &new, new_name) {
+            self.table().renamed(from, to);
         }
+        let (old_dir, new_dir) = (changed(&old, before.0)?, changed(&new, before.1)?);
+        let entry_now = |dir: &Handle, name| self.child(dir, name).map(|(node, attr)| Entry { node, attr });
+        let moved = entry_now(&new, new_name)?;
+        let kept = if exchange {
+            entry_now(&old, old_name)?
+        } else {
+            entry(kept)
+        };
+        wire::put(
+            reply,
+            &Renamed {
+                moved,
+                kept,
+                old_dir,
+                new_dir,
+            },
+        );
         Ok(())
     }
 
@@ -75,14 +116,40 @@ impl Server {
         Ok(())
     }
 
-    /// Makes sure that a known file about to lose its name can still be reached through its node. When that fails the file
-    /// is removed all the same: the node is then stale.
-    fn keep(&self, dir: &Handle, name: &[u8]) {
-        let known = self.table().child(dir.id, name);
-        if let Some((id, _)) = known {
-            let _held = self.handle(id);
+    /// Takes hold of a file that is about to lose its name, so that it can still be reached through its node.
+    fn keep(&self, dir: &Handle, name: &[u8]) -> Result<Option<Handle>, Errno> {
+        self.child_handle(dir, name).map(|(handle, _)| Some(handle))
+    }
+
+    fn release(&self, kept: Option<Handle>) {
+        if let Some(handle) = kept {
+            self.table().forget(handle.id);
         }
     }
+}
+
+/// The entry of a kept file, as it is now.
+fn entry(kept: Option<Handle>) -> Entry {
+    let entry = |handle: Handle| {
+        Some(Entry {
+            node: handle.id,
+            attr: host::stat(handle.fd.as_fd(), b"").ok()?,
+        })
+    };
+    kept.and_then(entry).unwrap_or_default()
+}
+
+/// When a directory last changed.
+pub fn change_time(dir: &Handle) -> Result<Time, Errno> {
+    Ok(host::stat(dir.fd.as_fd(), b"")?.ctime)
+}
+
+/// What a directory is after a change.
+pub fn changed(dir: &Handle, before: Time) -> Result<DirChange, Errno> {
+    Ok(DirChange {
+        before,
+        after: host::stat(dir.fd.as_fd(), b"")?,
+    })
 }
 
 /// Renaming a name of a file to another name of the same file does nothing on Linux: both names stay.

@@ -95,6 +95,7 @@ fn a_symbolic_link_is_changed_itself() {
         .client
         .symlink(f.top, b"l", f.base.join("outside").to_str().unwrap().as_bytes(), 0, 0)
         .unwrap()
+        .entry
         .node;
     let attr = f.client.setattr(
         l,
@@ -175,9 +176,9 @@ fn a_read_only_mount_cannot_be_changed() {
         c.mknod(top, b"n", 0o010_600, 0, 0, 0).map(drop),
         c.symlink(top, b"n", b"t", 0, 0).map(drop),
         c.link(x, top, b"n").map(drop),
-        c.unlink(top, b"x", 0),
-        c.unlink(top, b"x", unlink::DIR),
-        c.rename((top, b"x"), (top, b"y"), 0),
+        c.unlink(top, b"x", 0).map(drop),
+        c.unlink(top, b"x", unlink::DIR).map(drop),
+        c.rename((top, b"x"), (top, b"y"), 0).map(drop),
         c.setattr(
             x,
             &SetAttr {

@@ -98,9 +98,9 @@ fn creation_gives_mode_owner_and_descriptor() {
 #[test]
 fn a_set_group_id_directory_does_not_interfere() {
     let f = Fixture::new();
-    let dir = f.client.mkdir(f.top, b"d", 0o2777, 1, 77).unwrap();
+    let dir = f.client.mkdir(f.top, b"d", 0o2777, 1, 77).unwrap().entry;
     assert_eq!((dir.attr.mode & 0o7777, dir.attr.uid, dir.attr.gid), (0o2777, 1, 77));
-    let sub = f.client.mkdir(dir.node, b"s", 0o750, 5, 6).unwrap();
+    let sub = f.client.mkdir(dir.node, b"s", 0o750, 5, 6).unwrap().entry;
     assert_eq!((sub.attr.mode & 0o7777, sub.attr.uid, sub.attr.gid), (0o750, 5, 6));
     let file = f.client.create(dir.node, b"f", open::WRITE, 0o640, 5, 6).unwrap();
     assert_eq!((file.attr.mode & 0o7777, file.attr.uid, file.attr.gid), (0o640, 5, 6));
@@ -136,7 +136,7 @@ fn every_type_but_devices_can_be_made() {
 #[test]
 fn links_of_both_kinds() {
     let f = Fixture::new();
-    let s = f.client.symlink(f.top, b"s", b"/etc/passwd", 3, 4).unwrap();
+    let s = f.client.symlink(f.top, b"s", b"/etc/passwd", 3, 4).unwrap().entry;
     assert_eq!((s.attr.is_symlink(), s.attr.uid, s.attr.gid), (true, 3, 4));
     assert_eq!(f.client.readlink(s.node).unwrap(), b"/etc/passwd");
     assert_eq!(f.client.open(s.node, open::READ).unwrap_err(), Errno::ELOOP);
@@ -147,10 +147,10 @@ fn links_of_both_kinds() {
     );
     fs::write(f.root.join("x"), "").unwrap();
     let x = f.node("x");
-    let y = f.client.link(x, f.top, b"y").unwrap();
+    let y = f.client.link(x, f.top, b"y").unwrap().entry;
     assert_eq!(y.attr.nlink, 2);
     assert_ne!(x, y.node);
-    let t = f.client.link(s.node, f.top, b"t").unwrap();
+    let t = f.client.link(s.node, f.top, b"t").unwrap().entry;
     assert!(t.attr.is_symlink());
     assert_eq!(t.attr.ino, s.attr.ino);
 }
@@ -161,7 +161,7 @@ fn a_nameless_file_can_get_a_name() {
     let t = f.client.tmpfile(f.top, open::READ | open::WRITE, 0o600, 9, 9).unwrap();
     assert_eq!((t.attr.nlink, t.attr.uid), (0, 9));
     fs::File::from(t.fd).write_all(b"late").unwrap();
-    let named = f.client.link(t.node, f.top, b"named").unwrap();
+    let named = f.client.link(t.node, f.top, b"named").unwrap().entry;
     assert_eq!(named.attr.nlink, 1);
     assert_eq!(fs::read(f.root.join("named")).unwrap(), b"late");
 }
@@ -172,10 +172,10 @@ fn removal() {
     fs::create_dir_all(f.root.join("d/e")).unwrap();
     fs::write(f.root.join("x"), "kept").unwrap();
     let x = f.node("x");
-    assert_eq!(f.client.unlink(f.top, b"d", unlink::DIR), Err(Errno::ENOTEMPTY));
-    assert_eq!(f.client.unlink(f.top, b"d", 0), Err(Errno::EISDIR));
-    assert_eq!(f.client.unlink(f.top, b"x", unlink::DIR), Err(Errno::ENOTDIR));
-    assert_eq!(f.client.unlink(f.top, b"none", 0), Err(Errno::ENOENT));
+    assert_eq!(f.client.unlink(f.top, b"d", unlink::DIR).unwrap_err(), Errno::ENOTEMPTY);
+    assert_eq!(f.client.unlink(f.top, b"d", 0).unwrap_err(), Errno::EISDIR);
+    assert_eq!(f.client.unlink(f.top, b"x", unlink::DIR).unwrap_err(), Errno::ENOTDIR);
+    assert_eq!(f.client.unlink(f.top, b"none", 0).unwrap_err(), Errno::ENOENT);
     f.client.unlink(f.top, b"x", unlink::KEEP).unwrap();
     assert_eq!(f.client.getattr(x).unwrap().nlink, 0);
     let mut s = String::new();
@@ -210,8 +210,11 @@ fn a_node_follows_its_file_through_renames() {
     let y = f.node("y");
     f.client.rename((f.top, b"y"), (t, b"x"), rename::EXCHANGE).unwrap();
     assert_eq!((f.node("y"), f.node("t/x")), (x, y));
-    assert_eq!(f.client.rename((f.top, b"t"), (b, b"t"), 0), Err(Errno::EINVAL));
-    assert_eq!(f.client.rename((f.top, b"t"), (b, b"t"), 99), Err(Errno::EINVAL));
+    assert_eq!(f.client.rename((f.top, b"t"), (b, b"t"), 0).unwrap_err(), Errno::EINVAL);
+    assert_eq!(
+        f.client.rename((f.top, b"t"), (b, b"t"), 99).unwrap_err(),
+        Errno::EINVAL
+    );
     f.client.link(x, f.top, b"z").unwrap();
     f.client.rename((f.top, b"y"), (f.top, b"z"), 0).unwrap();
     assert_eq!((f.node("y"), fs::metadata(f.root.join("z")).unwrap().nlink()), (x, 2));
