@@ -1,5 +1,7 @@
 //! The file systems: one folder and one line each.
 
+pub mod gofer;
+
 use super::super_block::FsType;
 
 /// All types that `mount(2)` knows, by name.

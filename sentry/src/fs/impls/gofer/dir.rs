@@ -1,0 +1,209 @@
+//! Reading host directories.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::errno::Result;
+use gofer::client::{Entry, Page};
+use gofer::proto::{Attr, Time};
+
+use super::inode::GoferInode;
+use crate::fs::file::{DirSink, File, FileOps, SeekFrom};
+use crate::fs::inode::Inode;
+use crate::fs::stat::FileType;
+use crate::sync::Mutex;
+
+/// A directory's children, all of them, as last listed or changed by ourselves.
+pub(super) struct Names {
+    pub children: HashMap<Box<[u8]>, Child>,
+    /// The directory's change time for which this is true.
+    pub ctime: Time,
+}
+
+/// One of them.
+pub(super) struct Child {
+    pub ino: u64,
+    pub kind: FileType,
+    /// What the listing told, until the name is looked up: later it may be out of date.
+    pub known: Option<Box<Known>>,
+}
+
+pub(super) struct Known {
+    pub attr: Attr,
+    pub link: Vec<u8>,
+}
+
+/// Larger directories are not remembered as a whole.
+const MAX_NAMES: usize = 20_000;
+
+/// An open directory. Positions: 0 is `.`, 1 is `..`, then the index into what was read so far.
+pub(super) struct DirFile {
+    inode: Arc<Inode>,
+    listing: Mutex<Listing>,
+}
+
+#[derive(Default)]
+struct Listing {
+    entries: Vec<(Box<[u8]>, u64, FileType)>,
+    cookie: u64,
+    eof: bool,
+    /// Change time when reading began, and all that was read, for [`Names`].
+    began: Option<Time>,
+    names: HashMap<Box<[u8]>, Child>,
+}
+
+impl DirFile {
+    pub fn new(inode: &Arc<Inode>) -> DirFile {
+        DirFile {
+            inode: inode.clone(),
+            listing: Mutex::new(Listing::default()),
+        }
+    }
+
+    fn own(&self) -> Result<&GoferInode> {
+        GoferInode::of(&self.inode)
+    }
+
+    /// Gives entries from a position on.
+    pub fn list(&self, mut pos: u64, out: &mut dyn DirSink) -> Result<u64> {
+        let mut listing = self.listing.lock();
+        if pos == 0 {
+            // From the start: as the directory is now.
+            *listing = Listing::default();
+            if !out.entry(b".", self.inode.ino, FileType::Directory, 1) {
+                return Ok(0);
+            }
+            pos = 1;
+        }
+        if pos == 1 {
+            let parent = self.own()?.lock().parent_ino;
+            if !out.entry(b"..", parent, FileType::Directory, 2) {
+                return Ok(1);
+            }
+            pos = 2;
+        }
+        loop {
+            let index = abi::conv::size(pos - 2);
+            if let Some((name, ino, kind)) = listing.entries.get(index) {
+                if !out.entry(name, *ino, *kind, pos + 1) {
+                    return Ok(pos);
+                }
+                pos += 1;
+            } else if listing.eof {
+                return Ok(pos);
+            } else {
+                self.fetch(&mut listing)?;
+            }
+        }
+    }
+
+    /// Reads on: from memory, or a page from the Gofer.
+    fn fetch(&self, listing: &mut Listing) -> Result<()> {
+        let own = self.own()?;
+        if listing.entries.is_empty() && listing.cookie == 0 && self.remembered(own, listing)? {
+            return Ok(());
+        }
+        let page = read_page(own, listing.cookie)?;
+        let began = *listing.began.get_or_insert(page.attr.ctime);
+        let keep = own.fs.exclusive() && listing.names.len() + page.entries.len() <= MAX_NAMES;
+        listing.eof = page.eof;
+        if let Some(last) = page.entries.last() {
+            listing.cookie = last.cookie;
+        } else {
+            listing.eof = true;
+        }
+        let (ctime, entry) = (page.attr.ctime, page.attr);
+        for e in page.entries {
+            let kind = FileType::from_mode(e.attr.mode).unwrap_or(FileType::Regular);
+            let (name, ino): (Box<[u8]>, u64) = (e.name.into(), e.attr.ino);
+            if keep {
+                let known = (e.attr.mask != 0).then(|| {
+                    Box::new(Known {
+                        attr: e.attr,
+                        link: e.link,
+                    })
+                });
+                listing.names.insert(name.clone(), Child { ino, kind, known });
+            }
+            listing.entries.push((name, ino, kind));
+        }
+        if listing.eof {
+            let names = std::mem::take(&mut listing.names);
+            let mut st = own.lock();
+            st.note(&entry);
+            if keep && names.len() == listing.entries.len() && ctime == began && st.names.is_none() {
+                st.names = Some(Names { children: names, ctime });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the listing from what is remembered of the directory.
+    fn remembered(&self, own: &GoferInode, listing: &mut Listing) -> Result<bool> {
+        if !own.fs.exclusive() || own.lock().names.is_none() {
+            return Ok(false);
+        }
+        own.attr()?;
+        let st = own.lock();
+        let Some(names) = &st.names else { return Ok(false) };
+        listing.entries = names
+            .children
+            .iter()
+            .map(|(name, c)| (name.clone(), c.ino, c.kind))
+            .collect();
+        listing.eof = true;
+        Ok(true)
+    }
+}
+
+/// A page of a directory, which may still be known by its place only.
+fn read_page(own: &GoferInode, cookie: u64) -> Result<Page> {
+    let place = {
+        let st = own.lock();
+        if st.node == 0 { st.place.clone() } else { None }
+    };
+    let Some(place) = place else {
+        return own.fs.client.readdir(own.node()?, cookie);
+    };
+    let page = own
+        .fs
+        .client
+        .readdir_child(GoferInode::of(&place.dir)?.node()?, &place.name, cookie)?;
+    if (page.attr.dev, page.attr.ino) != own.key() {
+        own.fs.client.forget(page.node);
+        return Err(Errno::ESTALE);
+    }
+    let entry = Entry {
+        node: page.node,
+        attr: page.attr,
+    };
+    own.refresh(entry.node, &entry.attr);
+    Ok(page)
+}
+
+impl FileOps for DirFile {
+    fn readdir(&self, _file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
+        self.list(pos, out)
+    }
+
+    fn seek(&self, _file: &File, to: SeekFrom, pos: u64) -> Result<u64> {
+        let target = match to {
+            SeekFrom::Start(off) => Some(off),
+            SeekFrom::Current(off) => i64::try_from(pos).ok().and_then(|p| p.checked_add(off)),
+            _ => None,
+        };
+        target.and_then(|t| u64::try_from(t).ok()).ok_or(Errno::EINVAL)
+    }
+
+    fn fsync(&self, _file: &File, data_only: bool) -> Result<()> {
+        let own = self.own()?;
+        let node = own.node()?;
+        own.fs.blocking(|| own.fs.client.fsync(node, data_only))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
