@@ -10,7 +10,7 @@ use crate::cred::UserNamespace;
 use crate::executor::Executor;
 use crate::ipc::Ipc;
 use crate::syscalls::Counters;
-use crate::task::TaskTable;
+use crate::task::{PidNamespace, TaskTable};
 
 /// All state of the sandbox hangs here; nothing is global but the log.
 pub struct Kernel {
@@ -38,11 +38,12 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel without tasks.
     pub fn new(platform: Arc<dyn Platform>, executor: Arc<Executor>, config: SandboxConfig) -> Arc<Kernel> {
+        let root_user_ns = UserNamespace::root(0xeffffffd);
         Arc::new(Kernel {
             platform,
             executor,
-            tasks: TaskTable::default(),
-            root_user_ns: UserNamespace::root(0xeffffffd),
+            tasks: TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone())),
+            root_user_ns,
             ipc: Ipc::default(),
             vfs: crate::fs::Vfs::new(),
             config,

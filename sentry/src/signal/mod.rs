@@ -4,8 +4,20 @@ pub mod info;
 pub mod queue;
 pub mod set;
 
+mod action;
+mod altstack;
+pub(crate) mod deliver;
+mod frame;
+mod mask;
+mod permission;
+mod send;
+
+pub use action::{DefaultAction, SaFlags};
+pub use altstack::AltStack;
 pub use info::SigInfo;
-pub use queue::{PendingSignals, SigAction, SigHandlers};
+pub use mask::TaskSignals;
+pub use permission::{may_kill, sender_info};
+pub use queue::{PendingSignals, SIG_DFL, SIG_IGN, SigAction, SigHandlers};
 pub use set::SigSet;
 
 /// A signal number, 1..=64.

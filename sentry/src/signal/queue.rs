@@ -80,7 +80,7 @@ impl PendingSignals {
     }
 
     /// Adds one; a standard signal that is pending already is not queued twice. False if it was dropped for that reason
-    /// or, for a real-time signal, because `limit` are queued (`RLIMIT_SIGPENDING`).
+    /// or, for a real-time signal with data, because `limit` are queued (`RLIMIT_SIGPENDING`).
     pub fn push(&mut self, info: SigInfo, limit: usize) -> bool {
         let known = self.set.contains(info.signal);
         if !info.signal.is_realtime() && known {
@@ -92,6 +92,15 @@ impl PendingSignals {
         self.set = self.set.with(info.signal);
         self.queue.push_back(info);
         true
+    }
+
+    /// Adds one that comes before all others of its number; none of these is lost.
+    pub(crate) fn push_front(&mut self, info: SigInfo) {
+        if !info.signal.is_realtime() {
+            self.queue.retain(|i| i.signal != info.signal);
+        }
+        self.set = self.set.with(info.signal);
+        self.queue.push_front(info);
     }
 
     /// Takes the next one in `wanted`: synchronous ones first, then lowest number, then oldest.

@@ -70,6 +70,11 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
+/// The row of one number.
+pub fn row(nr: u32) -> Option<&'static Row> {
+    table::ROWS.iter().find(|r| r.nr == nr)
+}
+
 /// What guests called that is missing: (call or feature, value) and how often.
 #[derive(Default)]
 pub struct Counters {

@@ -1,13 +1,28 @@
 //! Tasks: guest threads as the kernel knows them, thread groups, and the loop that runs each.
 
+mod attr;
+mod create;
 mod cx;
+mod exit;
+mod freeze;
 mod group;
+mod notify;
+pub mod ns;
+mod park;
+mod pgrp;
+mod pid;
 mod rlimit;
+mod robust;
 mod run;
+mod session;
+mod stop;
+mod strace;
 mod table;
+mod usage;
+mod vfork;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
 use platform::Interrupter;
@@ -16,13 +31,25 @@ use crate::cred::Cred;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::mm::Mm;
-use crate::signal::{PendingSignals, SigSet};
+use crate::signal::{SigAction, SigInfo, TaskSignals};
 use crate::sync::Mutex;
 
+pub use attr::{Sched, TaskAttr};
+pub use create::ContainerProcess;
 pub use cx::Cx;
-pub use group::ThreadGroup;
-pub use rlimit::{Resource, Rlimit, Rlimits};
+pub use group::{GroupState, ThreadGroup};
+pub use ns::{Nsproxy, UtsNamespace};
+pub use pid::{Pid, PidNamespace};
+pub use rlimit::{INFINITY, Resource, Rlimit, Rlimits};
+pub use session::{ControllingTty, ProcessGroup, Session};
 pub use table::TaskTable;
+pub use usage::Usage;
+
+/// The tracer's say about a signal, if there is a tracer.
+pub(crate) async fn ptrace_signal(cx: &mut Cx, info: SigInfo, action: SigAction) -> Option<(SigInfo, SigAction)> {
+    let _ = cx;
+    Some((info, action))
+}
 
 /// A guest thread, like `struct task_struct`. What only its own future uses is in [`Cx`].
 pub struct Task {
@@ -30,34 +57,37 @@ pub struct Task {
     pub kernel: Arc<Kernel>,
     /// Thread id in the first pid namespace.
     pub tid: i32,
+    /// Thread id in every pid namespace.
+    pub pid: Arc<Pid>,
     /// Its process.
     pub group: Arc<ThreadGroup>,
     slots: Mutex<Slots>,
     /// Signals of this thread; the process's are in the group.
     pub signals: Mutex<TaskSignals>,
-    waker: OnceLock<Waker>,
+    /// Settings that only calls look at.
+    pub attr: Mutex<TaskAttr>,
+    waker: Mutex<Option<Waker>>,
     interrupter: Mutex<Option<Arc<dyn Interrupter>>>,
     interrupted: AtomicBool,
+    /// Guest code runs, or is about to: an interrupt must reach the platform.
+    in_guest: AtomicBool,
+    /// The task is to end, whatever else.
+    killed: AtomicBool,
+    /// Processor time as last seen.
+    cpu_ns: AtomicU64,
+    /// The parent sleeps in `vfork(2)` until this is kept.
+    vfork: Mutex<Option<Arc<vfork::Vfork>>>,
 }
 
 /// What a task refers to and others may look at; each is replaced, not changed.
+#[derive(Clone)]
 struct Slots {
     cred: Arc<Cred>,
     fs: Arc<FsContext>,
     files: Arc<FdTable>,
+    ns: Arc<Nsproxy>,
     mm: Option<Arc<Mm>>,
     comm: [u8; 16],
-}
-
-/// Signal state of one thread.
-#[derive(Clone, Default)]
-pub struct TaskSignals {
-    /// Sent to this thread.
-    pub pending: PendingSignals,
-    /// Blocked now.
-    pub blocked: SigSet,
-    /// The mask to go back to once a signal was delivered (`sigsuspend`, `ppoll`, `epoll_pwait`).
-    pub saved_blocked: Option<SigSet>,
 }
 
 impl Task {
@@ -74,6 +104,16 @@ impl Task {
     /// Open files.
     pub fn files(&self) -> Arc<FdTable> {
         self.slots.lock().files.clone()
+    }
+
+    /// Namespaces.
+    pub fn ns(&self) -> Arc<Nsproxy> {
+        self.slots.lock().ns.clone()
+    }
+
+    /// The pid namespace in which it sees others.
+    pub fn pid_ns(&self) -> &Arc<PidNamespace> {
+        &self.pid.ns
     }
 
     /// Memory; none once the task has ended.
@@ -93,6 +133,26 @@ impl Task {
         self.slots.lock().cred = cred;
     }
 
+    /// Replaces root, working directory and umask (`unshare(2)`).
+    pub fn set_fs(&self, fs: Arc<FsContext>) {
+        self.slots.lock().fs = fs;
+    }
+
+    /// Replaces the open files (`unshare(2)`, `execve(2)`); gives the old table.
+    pub fn set_files(&self, files: Arc<FdTable>) -> Arc<FdTable> {
+        std::mem::replace(&mut self.slots.lock().files, files)
+    }
+
+    /// Replaces the namespaces.
+    pub fn set_ns(&self, ns: Arc<Nsproxy>) {
+        self.slots.lock().ns = ns;
+    }
+
+    /// `capable()`: the capability is effective in the task's own user namespace.
+    pub fn capable(&self, cap: u32) -> bool {
+        self.slots.lock().cred.has_cap(cap)
+    }
+
     /// `comm`, without trailing NULs.
     pub fn comm(&self) -> Vec<u8> {
         let comm = self.slots.lock().comm;
@@ -110,7 +170,15 @@ impl Task {
 
     /// Wakes the task's future: the only waker it ever has.
     pub fn waker(&self) -> Waker {
-        self.waker.get().cloned().unwrap_or_else(|| Waker::noop().clone())
+        self.waker.lock().clone().unwrap_or_else(|| Waker::noop().clone())
+    }
+
+    fn set_waker(&self, waker: Waker) {
+        *self.waker.lock() = Some(waker);
+    }
+
+    fn set_interrupter(&self, interrupter: Arc<dyn Interrupter>) {
+        *self.interrupter.lock() = Some(interrupter);
     }
 
     /// A signal, stop or kill waits: blocking calls give way.
@@ -118,15 +186,49 @@ impl Task {
         self.interrupted.load(Ordering::SeqCst)
     }
 
+    /// Somebody traces it with `ptrace(2)`.
+    pub fn is_traced(&self) -> bool {
+        false
+    }
+
+    /// The task will run no more guest code.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
     /// Makes the task look at its signals soon, whether it blocks in a call or runs guest code.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::SeqCst);
-        if let Some(waker) = self.waker.get() {
+        if self.in_guest.load(Ordering::SeqCst)
+            && let Some(interrupter) = self.interrupter.lock().as_ref()
+        {
+            interrupter.interrupt();
+            return;
+        }
+        self.wake();
+    }
+
+    /// Polls the task's future soon.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.lock().as_ref() {
             waker.wake_by_ref();
         }
-        if let Some(interrupter) = self.interrupter.lock().as_ref() {
-            interrupter.interrupt();
-        }
+    }
+
+    /// The task shall end as soon as it can.
+    fn kill_now(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+        self.interrupt();
+    }
+
+    /// Leader of its process: the thread whose id is the process's.
+    pub fn is_leader(&self) -> bool {
+        self.tid == self.group.tgid
+    }
+
+    /// Thread id as the task itself sees it.
+    pub fn own_tid(&self) -> i32 {
+        self.pid.own()
     }
 
     /// Limit of the process (`getrlimit(2)`).
@@ -137,6 +239,16 @@ impl Task {
     /// Soft `RLIMIT_NOFILE`: numbers below it may be opened.
     pub fn fd_limit(&self) -> u64 {
         self.rlimit(Resource::Nofile).soft
+    }
+
+    /// Processor time in nanoseconds, as of the last time it was looked at.
+    pub fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Ordering::Relaxed)
+    }
+
+    /// Notes the processor time that the platform has counted.
+    pub fn note_cpu_ns(&self, ns: u64) {
+        self.cpu_ns.fetch_max(ns, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,35 @@
+//! Namespaces of a task (`namespaces(7)`), like `struct nsproxy`.
+
+use std::sync::Arc;
+
+use super::pid::PidNamespace;
+use crate::cred::UserNamespace;
+use crate::sync::Mutex;
+
+/// Host and domain name (`uts_namespaces(7)`).
+pub struct UtsNamespace {
+    /// Inode number in `/proc/PID/ns`.
+    pub id: u64,
+    /// Who may set the names.
+    pub user_ns: Arc<UserNamespace>,
+    /// `sethostname(2)`, `setdomainname(2)`.
+    pub names: Mutex<UtsNames>,
+}
+
+/// What `uname(2)` gives of the namespace.
+#[derive(Clone, Default)]
+pub struct UtsNames {
+    /// Host name.
+    pub host: Vec<u8>,
+    /// Domain name.
+    pub domain: Vec<u8>,
+}
+
+/// Namespaces other than the user namespace, which is part of the credentials. Replaced, never changed.
+#[derive(Clone)]
+pub struct Nsproxy {
+    /// Names of the machine.
+    pub uts: Arc<UtsNamespace>,
+    /// Where children get their numbers.
+    pub pid_for_children: Arc<PidNamespace>,
+}
