@@ -1,0 +1,202 @@
+//! pidfd, uname, sysinfo, getrandom, personality, membarrier and other single calls.
+
+use tests::prelude::*;
+
+unsafe fn pidfd(pid: i32) -> i32 {
+    ok(syscall(SYS_pidfd_open, pid, 0)) as i32
+}
+
+unsafe fn pidfd_send(fd: i32, signal: i32) -> i64 {
+    syscall(SYS_pidfd_send_signal, fd, signal, 0, 0)
+}
+
+unsafe fn sleeper() -> i32 {
+    spawn(|| loop { pause(); })
+}
+
+unsafe fn poll_in(fd: i32, ms: i32) -> i32 {
+    let mut poll = pollfd { fd, events: POLLIN, revents: 0 };
+    ok(libc::poll(&mut poll, 1, ms))
+}
+
+tests::cases! {
+    fn pidfd_polls_when_the_process_ends() {
+        let pid = sleeper();
+        let fd = pidfd(pid);
+        eq(poll_in(fd, 0), 0);
+        ok(pidfd_send(fd, SIGTERM));
+        eq(poll_in(fd, 5000), 1);
+        wait_signal(pid, SIGTERM);
+        fails(ESRCH, pidfd_send(fd, SIGTERM));
+    }
+    fn pidfd_waitid() {
+        let pid = spawn(|| 4);
+        let fd = pidfd(pid);
+        let mut info: siginfo_t = zeroed();
+        ok(waitid(P_PIDFD, fd as u32, &mut info, WEXITED));
+        eq((info.si_pid(), info.si_status()), (pid, 4));
+    }
+    fn pidfd_errors() {
+        fails(ESRCH, syscall(SYS_pidfd_open, 0x3fff_fff0, 0));
+        fails(EINVAL, syscall(SYS_pidfd_open, 0, 0));
+        fails(EINVAL, syscall(SYS_pidfd_open, getpid(), 1));
+        fails(EBADF, pidfd_send(open(c".", O_RDONLY), 0));
+        ok_eq(fcntl(pidfd(getpid()), F_GETFD), FD_CLOEXEC);
+    }
+    fn pidfd_getfd_copies_a_descriptor() {
+        let (r, w) = pipe(0);
+        let pid = sleeper();
+        let copy = ok(syscall(SYS_pidfd_getfd, pidfd(pid), r, 0)) as i32;
+        put_fd(w, b"x");
+        eq(get_fd(copy, 1), b"x");
+        fails(EBADF, syscall(SYS_pidfd_getfd, pidfd(pid), 999, 0));
+        ok(kill(pid, SIGKILL));
+        wait(pid);
+    }
+    fn pidfd_in_epoll() {
+        let pid = spawn(|| { sleep_ms(30); 0 });
+        let ep = ok(epoll_create1(0));
+        let mut event = epoll_event { events: EPOLLIN as u32, u64: 9 };
+        ok(epoll_ctl(ep, EPOLL_CTL_ADD, pidfd(pid), &mut event));
+        ok_eq(epoll_wait(ep, &mut event, 1, 5000), 1);
+        wait_exit(pid, 0);
+    }
+    fn uname_is_linux() {
+        let mut u: utsname = zeroed();
+        ok(uname(&mut u));
+        eq(CStr::from_ptr(u.sysname.as_ptr()), c"Linux");
+        eq(CStr::from_ptr(u.machine.as_ptr()), c"x86_64");
+        let release = CStr::from_ptr(u.release.as_ptr()).to_str().unwrap();
+        yes(release.split('.').next().unwrap().parse::<u32>().unwrap() >= 5);
+        fails(EFAULT, syscall(SYS_uname, 8));
+    }
+    fn sysinfo_is_plausible() {
+        let mut s: sysinfo = zeroed();
+        ok(sysinfo(&mut s));
+        yes(s.totalram >= s.freeram && s.freeram > 0 && s.procs > 0 && s.mem_unit > 0 && s.uptime >= 0);
+    }
+    fn getrandom_fills() {
+        let (mut a, mut b) = ([0_u8; 64], [0_u8; 64]);
+        ok_eq(getrandom(a.as_mut_ptr().cast(), 64, 0), 64);
+        ok_eq(getrandom(b.as_mut_ptr().cast(), 64, GRND_NONBLOCK), 64);
+        yes(a != b && a != [0; 64]);
+        fails(EINVAL, getrandom(a.as_mut_ptr().cast(), 1, 99));
+        fails(EFAULT, getrandom(8 as *mut c_void, 8, 0));
+        ok_eq(getrandom(null_mut(), 0, 0), 0);
+    }
+    fn getcpu_is_within_range() {
+        let (mut cpu, mut node) = (99999_u32, 99999_u32);
+        ok(syscall(SYS_getcpu, &mut cpu, &mut node, 0));
+        yes(i64::from(cpu) < sysconf(_SC_NPROCESSORS_CONF) && node < 64);
+    }
+    fn personality_reads_and_sets() {
+        in_child(|| {
+            ok_eq(personality(0xffff_ffff), 0);
+            ok_eq(personality(0x004_0000), 0);
+            ok_eq(personality(0xffff_ffff), 0x004_0000);
+            in_child(|| ok_eq(personality(0xffff_ffff), 0x004_0000));
+        });
+    }
+    fn membarrier_private_expedited() {
+        let commands = ok(syscall(SYS_membarrier, 0, 0, 0));
+        yes(commands & 8 != 0);
+        fails(EPERM, syscall(SYS_membarrier, 8, 0, 0));
+        ok_eq(syscall(SYS_membarrier, 16, 0, 0), 0);
+        ok_eq(syscall(SYS_membarrier, 8, 0, 0), 0);
+        fails(EINVAL, syscall(SYS_membarrier, 1 << 20, 0, 0));
+    }
+    fn set_tid_address_returns_tid() {
+        let mut word = 0;
+        ok_eq(syscall(SYS_set_tid_address, &mut word), i64::from(gettid()));
+    }
+    fn sethostname_limits() {
+        in_child(|| {
+            ok(unshare(CLONE_NEWUTS));
+            fails(EINVAL, sethostname(p(c"x"), 65));
+            ok(sethostname(p(c"abcdef"), 3));
+            let mut buf = [0_u8; 8];
+            ok(gethostname(buf.as_mut_ptr().cast(), 8));
+            eq(&buf[..4], b"abc\0");
+        });
+    }
+    fn rseq_rejects_nonsense() {
+        fails(EINVAL, syscall(SYS_rseq, 8, 7, 0, 0));
+    }
+    fn ptrace_reads_a_stopped_child() {
+        let word = shared(1);
+        let pid = spawn(|| {
+            ok(ptrace(PTRACE_TRACEME, 0, 0, 0));
+            raise(SIGSTOP);
+            word[0].store(7, SeqCst);
+            5
+        });
+        let mut status = 0;
+        ok_eq(waitpid(pid, &mut status, 0), pid);
+        yes(WIFSTOPPED(status));
+        let mut regs: user_regs_struct = zeroed();
+        ok(ptrace(PTRACE_GETREGS, pid, 0, &mut regs));
+        yes(regs.rip != 0 && regs.orig_rax != 0);
+        ok(ptrace(PTRACE_CONT, pid, 0, 0));
+        wait_exit(pid, 5);
+    }
+    fn ptrace_steps_over_system_calls() {
+        let pid = spawn(|| {
+            ok(ptrace(PTRACE_TRACEME, 0, 0, 0));
+            raise(SIGSTOP);
+            syscall(SYS_getppid);
+            6
+        });
+        let mut status = 0;
+        ok_eq(waitpid(pid, &mut status, 0), pid);
+        ok(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD));
+        let mut seen = false;
+        loop {
+            ok(ptrace(PTRACE_SYSCALL, pid, 0, 0));
+            ok_eq(waitpid(pid, &mut status, 0), pid);
+            if WIFEXITED(status) { break; }
+            let mut regs: user_regs_struct = zeroed();
+            ok(ptrace(PTRACE_GETREGS, pid, 0, &mut regs));
+            seen |= WSTOPSIG(status) == SIGTRAP | 0x80 && regs.orig_rax == SYS_getppid as u64;
+        }
+        yes(seen && WEXITSTATUS(status) == 6);
+    }
+    fn seccomp_strict_and_filter() {
+        let pid = spawn(|| {
+            // Allow everything but getppid, which fails with errno 99.
+            let code = [
+                sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 },
+                sock_filter { code: 0x15, jt: 0, jf: 1, k: SYS_getppid as u32 },
+                sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x0005_0000 | 99 },
+                sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 },
+            ];
+            let program = sock_fprog { len: 4, filter: code.as_ptr().cast_mut() };
+            ok(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+            ok(prctl(PR_SET_SECCOMP, 2, &program));
+            fails(99, syscall(SYS_getppid));
+            yes(text(c"/proc/self/status").contains("Seccomp:\t2\n"));
+            0
+        });
+        wait_exit(pid, 0);
+    }
+    fn ioprio_and_sync_calls() {
+        yes(ok(syscall(SYS_ioprio_get, 1, 0)) >= 0);
+        sync();
+        fails(EINVAL, syscall(SYS_ioprio_get, 77, 0));
+    }
+    fn getpid_is_stable_under_load() {
+        let pid = getpid();
+        for _ in 0..20_000 {
+            assert!(syscall(SYS_getpid) as i32 == pid);
+        }
+    }
+    fn mempolicy_default() {
+        let mut mode = 99;
+        let got = syscall(SYS_get_mempolicy, &mut mode, 0, 0, 0, 0);
+        yes((got == 0 && mode == 0) || errno() == ENOSYS);
+    }
+    fn io_uring_and_bpf_answer_cleanly() {
+        yes(syscall(SYS_bpf, 9999, 0, 0) == -1);
+        yes(syscall(SYS_io_uring_setup, 0, 0) == -1);
+        yes(syscall(SYS_kexec_load, 0, 0, 0, 0x4000_0000_i64) == -1);
+    }
+}

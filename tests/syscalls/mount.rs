@@ -1,0 +1,244 @@
+//! Mounts and mount name spaces; the other name spaces that a container's root may make.
+
+use tests::prelude::*;
+
+/// A mount name space of its own, and a tmpfs on ./m.
+unsafe fn with_tmpfs(flags: u64) {
+    ok(unshare(CLONE_NEWNS));
+    ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+    ok(mkdir(p(c"m"), 0o755));
+    ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), flags, c"mode=755".as_ptr().cast()));
+}
+
+unsafe fn bind_mount(from: &CStr, to: &CStr) -> i32 {
+    mount(p(from), p(to), null(), MS_BIND, null())
+}
+
+tests::cases! {
+    fn tmpfs_hides_and_shows() {
+        ok(unshare(CLONE_NEWNS));
+        ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+        ok(mkdir(p(c"m"), 0o755));
+        put(c"m/below", b"x");
+        ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, null()));
+        fails(ENOENT, access(p(c"m/below"), F_OK));
+        put(c"m/above", b"y");
+        ok(umount(p(c"m")));
+        eq(get(c"m/below"), b"x");
+        fails(ENOENT, access(p(c"m/above"), F_OK));
+    }
+    fn tmpfs_is_another_device() {
+        with_tmpfs(0);
+        yes(stat(c"m").st_dev != stat(c".").st_dev);
+        put(c"m/f", b"");
+        fails(EXDEV, rename(p(c"m/f"), p(c"f")));
+        fails(EXDEV, link(p(c"m/f"), p(c"f")));
+        let mut st: statfs = zeroed();
+        ok(statfs(p(c"m"), &mut st));
+        eq(st.f_type, TMPFS_MAGIC);
+    }
+    fn tmpfs_takes_mode_and_size() {
+        ok(unshare(CLONE_NEWNS));
+        ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+        ok(mkdir(p(c"m"), 0o755));
+        ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, c"mode=1777,size=64k,uid=5".as_ptr().cast()));
+        eq((stat(c"m").st_mode & 0o7777, stat(c"m").st_uid), (0o1777, 5));
+        let fd = open(c"m/f", O_RDWR | O_CREAT);
+        let mut sent = 0;
+        while write(fd, [0_u8; 4096].as_ptr().cast(), 4096) == 4096 { sent += 1; }
+        eq((errno(), sent), (ENOSPC, 16));
+        fails(EINVAL, mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, c"nosuchoption=1".as_ptr().cast()));
+    }
+    fn busy_mount_needs_lazy_umount() {
+        with_tmpfs(0);
+        let fd = open(c"m/f", O_RDWR | O_CREAT);
+        fails(EBUSY, umount(p(c"m")));
+        ok(umount2(p(c"m"), MNT_DETACH));
+        fails(ENOENT, access(p(c"m/f"), F_OK));
+        put_fd(fd, b"still there");
+    }
+    fn umount_of_no_mount_is_einval() {
+        ok(mkdir(p(c"d"), 0o755));
+        fails(EINVAL, umount(p(c"d")));
+        fails(ENOENT, umount(p(c"gone")));
+        fails(EINVAL, umount2(p(c"d"), 0x4000_0000));
+    }
+    fn mount_errors() {
+        ok(unshare(CLONE_NEWNS));
+        fails(ENOENT, mount(p(c"none"), p(c"gone"), p(c"tmpfs"), 0, null()));
+        ok(mkdir(p(c"d"), 0o755));
+        fails(ENODEV, mount(p(c"none"), p(c"d"), p(c"nosuchfs"), 0, null()));
+        put(c"f", b"");
+        fails(ENOTDIR, mount(p(c"none"), p(c"f"), p(c"tmpfs"), 0, null()));
+    }
+    fn bind_shows_the_same_files() {
+        with_tmpfs(0);
+        put(c"m/f", b"x");
+        ok(mkdir(p(c"b"), 0o755));
+        ok(bind_mount(c"m", c"b"));
+        eq(get(c"b/f"), b"x");
+        put(c"b/f", b"new");
+        eq(get(c"m/f"), b"new");
+        eq(stat(c"b/f").st_ino, stat(c"m/f").st_ino);
+    }
+    fn bind_of_a_file() {
+        with_tmpfs(0);
+        put(c"m/f", b"bound");
+        put(c"target", b"");
+        ok(bind_mount(c"m/f", c"target"));
+        eq(get(c"target"), b"bound");
+        fails(EBUSY, unlink(p(c"target")));
+        fails(ENOTDIR, bind_mount(c"m", c"target"));
+        ok(umount(p(c"target")));
+        eq(get(c"target"), b"");
+    }
+    fn read_only_mount_refuses_writes() {
+        with_tmpfs(0);
+        put(c"m/f", b"x");
+        ok(mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_RDONLY, null()));
+        fails(EROFS, try_open(c"m/f", O_WRONLY));
+        fails(EROFS, try_open(c"m/new", O_RDWR | O_CREAT));
+        fails(EROFS, mkdir(p(c"m/d"), 0o755));
+        fails(EROFS, unlink(p(c"m/f")));
+        fails(EROFS, chmod(p(c"m/f"), 0o600));
+        fails(EROFS, access(p(c"m/f"), W_OK));
+        eq(get(c"m/f"), b"x");
+    }
+    fn read_only_remount_with_open_writer_is_ebusy() {
+        with_tmpfs(0);
+        let _fd = open(c"m/f", O_RDWR | O_CREAT);
+        fails(EBUSY, mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_RDONLY, null()));
+    }
+    fn read_only_bind_leaves_the_origin_writable() {
+        with_tmpfs(0);
+        put(c"m/f", b"x");
+        ok(mkdir(p(c"b"), 0o755));
+        ok(bind_mount(c"m", c"b"));
+        ok(mount(p(c"none"), p(c"b"), null(), MS_REMOUNT | MS_BIND | MS_RDONLY, null()));
+        fails(EROFS, try_open(c"b/f", O_WRONLY));
+        put(c"m/f", b"y");
+        eq(get(c"b/f"), b"y");
+    }
+    fn noexec_and_nodev() {
+        with_tmpfs(MS_NOEXEC | MS_NODEV);
+        put(c"m/sh", &std::fs::read("/bin/true").unwrap());
+        ok(chmod(p(c"m/sh"), 0o755));
+        fails(EACCES, execv(p(c"m/sh"), [p(c"x"), null()].as_ptr()));
+        fails(EACCES, access(p(c"m/sh"), X_OK));
+        ok(mknod(p(c"m/null"), S_IFCHR | 0o666, makedev(1, 3)));
+        fails(EACCES, try_open(c"m/null", O_RDWR));
+    }
+    fn mounts_are_private_to_the_name_space() {
+        ok(mkdir(p(c"m"), 0o755));
+        in_child(|| {
+            ok(unshare(CLONE_NEWNS));
+            ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+            ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, null()));
+            put(c"m/f", b"");
+        });
+        fails(ENOENT, access(p(c"m/f"), F_OK));
+    }
+    fn mounts_stack() {
+        with_tmpfs(0);
+        put(c"m/one", b"");
+        ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, null()));
+        fails(ENOENT, access(p(c"m/one"), F_OK));
+        ok(umount(p(c"m")));
+        ok(access(p(c"m/one"), F_OK));
+    }
+    fn move_mount_moves() {
+        with_tmpfs(0);
+        put(c"m/f", b"x");
+        ok(mkdir(p(c"to"), 0o755));
+        ok(mount(p(c"m"), p(c"to"), null(), MS_MOVE, null()));
+        eq(get(c"to/f"), b"x");
+        fails(ENOENT, access(p(c"m/f"), F_OK));
+    }
+    fn dotdot_leaves_a_mount() {
+        with_tmpfs(0);
+        put(c"f", b"outside");
+        ok(mkdir(p(c"m/d"), 0o755));
+        eq(get(c"m/d/../../f"), b"outside");
+    }
+    fn mountinfo_shows_the_mount() {
+        with_tmpfs(MS_NOSUID | MS_RDONLY);
+        let at = std::env::current_dir().unwrap().join("m");
+        let info = text(c"/proc/self/mountinfo");
+        let line = info.lines().find(|l| l.split(' ').nth(4) == at.to_str()).unwrap();
+        yes(line.contains(" ro,nosuid") && line.contains(" - tmpfs none "));
+    }
+    fn pivot_root_changes_the_root() {
+        with_tmpfs(0);
+        ok(mkdir(p(c"m/old"), 0o755));
+        put(c"m/marker", b"");
+        ok(syscall(SYS_pivot_root, p(c"m"), p(c"m/old")));
+        ok(chdir(p(c"/")));
+        ok(access(p(c"/marker"), F_OK));
+        ok(access(p(c"/old/proc"), F_OK));
+        ok(umount2(p(c"/old"), MNT_DETACH));
+        fails(ENOENT, access(p(c"/old/proc"), F_OK));
+    }
+    fn uts_name_space_has_its_own_name() {
+        let mut before: utsname = zeroed();
+        ok(uname(&mut before));
+        in_child(|| {
+            ok(unshare(CLONE_NEWUTS));
+            ok(sethostname(p(c"inner"), 5));
+            let mut u: utsname = zeroed();
+            ok(uname(&mut u));
+            eq(CStr::from_ptr(u.nodename.as_ptr()), c"inner");
+        });
+        let mut after: utsname = zeroed();
+        ok(uname(&mut after));
+        eq(before.nodename, after.nodename);
+    }
+    fn pid_name_space_starts_at_one() {
+        let word = shared(2);
+        in_child(|| {
+            ok(unshare(CLONE_NEWPID));
+            let child = spawn(|| {
+                word[0].store(getpid(), SeqCst);
+                word[1].store(getppid(), SeqCst);
+                0
+            });
+            yes(child > 1);
+            wait_exit(child, 0);
+        });
+        eq((word[0].load(SeqCst), word[1].load(SeqCst)), (1, 0));
+    }
+    fn init_of_a_pid_name_space_takes_all_with_it() {
+        let word = shared(1);
+        in_child(|| {
+            ok(unshare(CLONE_NEWPID));
+            let init = spawn(|| {
+                spawn(|| loop { word[0].fetch_add(1, SeqCst); sleep_ms(5); });
+                sleep_ms(30);
+                0
+            });
+            wait_exit(init, 0);
+        });
+        let seen = word[0].load(SeqCst);
+        sleep_ms(40);
+        eq(word[0].load(SeqCst), seen);
+    }
+    fn ipc_name_space_hides_keys() {
+        let id = ok(shmget(getpid(), 4096, IPC_CREAT | 0o600));
+        in_child(|| {
+            ok(unshare(CLONE_NEWIPC));
+            fails(ENOENT, shmget(getppid(), 4096, 0));
+            fails(EINVAL, shmctl(id, IPC_STAT, &mut zeroed()));
+        });
+        ok(shmctl(id, IPC_RMID, null_mut()));
+    }
+    fn user_name_space_maps_ids() {
+        as_user(1000, 1000, || {
+            ok(prctl(PR_SET_DUMPABLE, 1));
+            ok(unshare(CLONE_NEWUSER));
+            eq(getuid(), 65534);
+            put_fd(open(c"/proc/self/uid_map", O_WRONLY), b"0 1000 1\n");
+            eq((getuid(), geteuid()), (0, 0));
+            ok(unshare(CLONE_NEWUTS));
+            ok(sethostname(p(c"mine"), 4));
+        });
+    }
+}
