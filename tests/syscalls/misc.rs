@@ -11,11 +11,19 @@ unsafe fn pidfd_send(fd: i32, signal: i32) -> i64 {
 }
 
 unsafe fn sleeper() -> i32 {
-    spawn(|| loop { pause(); })
+    spawn(|| {
+        loop {
+            pause();
+        }
+    })
 }
 
 unsafe fn poll_in(fd: i32, ms: i32) -> i32 {
-    let mut poll = pollfd { fd, events: POLLIN, revents: 0 };
+    let mut poll = pollfd {
+        fd,
+        events: POLLIN,
+        revents: 0,
+    };
     ok(libc::poll(&mut poll, 1, ms))
 }
 

@@ -7,7 +7,13 @@ unsafe fn with_tmpfs(flags: u64) {
     ok(unshare(CLONE_NEWNS));
     ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
     ok(mkdir(p(c"m"), 0o755));
-    ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), flags, c"mode=755".as_ptr().cast()));
+    ok(mount(
+        p(c"none"),
+        p(c"m"),
+        p(c"tmpfs"),
+        flags,
+        c"mode=755".as_ptr().cast(),
+    ));
 }
 
 unsafe fn bind_mount(from: &CStr, to: &CStr) -> i32 {

@@ -7,18 +7,31 @@ fn read_file(path: &str) -> String {
 }
 
 fn link(path: &str) -> String {
-    std::fs::read_link(path).unwrap_or_else(|e| panic!("{path}: {e}")).to_str().unwrap().to_string()
+    std::fs::read_link(path)
+        .unwrap_or_else(|e| panic!("{path}: {e}"))
+        .to_str()
+        .unwrap()
+        .to_string()
 }
 
 /// The value of a `Name:` line.
 fn field(text: &str, name: &str) -> String {
-    let line = text.lines().find(|l| l.starts_with(&format!("{name}:"))).unwrap_or_else(|| panic!("no {name}"));
+    let line = text
+        .lines()
+        .find(|l| l.starts_with(&format!("{name}:")))
+        .unwrap_or_else(|| panic!("no {name}"));
     line[name.len() + 1..].trim().to_string()
 }
 
 /// Fields of /proc/PID/stat from the state on.
 fn stat_fields(path: &str) -> Vec<String> {
-    read_file(path).rsplit_once(") ").unwrap().1.split_whitespace().map(str::to_string).collect()
+    read_file(path)
+        .rsplit_once(") ")
+        .unwrap()
+        .1
+        .split_whitespace()
+        .map(str::to_string)
+        .collect()
 }
 
 fn number(text: &str) -> i64 {
@@ -26,7 +39,11 @@ fn number(text: &str) -> i64 {
 }
 
 unsafe fn sleeper() -> i32 {
-    let pid = spawn(|| loop { pause(); });
+    let pid = spawn(|| {
+        loop {
+            pause();
+        }
+    });
     until_asleep(pid);
     pid
 }
