@@ -3,6 +3,7 @@
 //! One file per area. Each function is safe to call with any arguments: what could harm this process's memory is either
 //! built here or owned by the type that offers the call.
 
+pub mod confine;
 #[expect(unsafe_code, reason = "ownership of descriptors known by number")]
 pub mod inherited;
 #[expect(unsafe_code, reason = "one system call that rustix lacks")]
