@@ -26,6 +26,8 @@ pub struct Kernel {
     pub ipc: Ipc,
     /// Mounts, the kernel's own file systems, device drivers.
     pub vfs: crate::fs::Vfs,
+    /// The first network namespace.
+    pub net: Arc<crate::net::NetNamespace>,
     /// Settings from the command line.
     pub config: SandboxConfig,
     /// `CLOCK_MONOTONIC` at boot, nanoseconds.
@@ -43,13 +45,14 @@ impl Kernel {
             platform,
             executor,
             tasks: TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone())),
+            net: crate::net::NetNamespace::new(0xf000_0000, root_user_ns.clone(), true),
             root_user_ns,
             ipc: Ipc::default(),
             vfs: crate::fs::Vfs::new(),
             config,
             boot_time_ns: Executor::now(),
             counters: Counters::default(),
-            next_id: AtomicU64::new(0xf000_0000),
+            next_id: AtomicU64::new(0xf000_0001),
         })
     }
 

@@ -139,7 +139,16 @@ impl Path {
             Anon::Socket => (&kernel.vfs.anon.socket, FileType::Socket, 0o777, "socket"),
             Anon::Inode => return Path::new_anon_inode(kernel, "[unknown]"),
         };
-        let ino = kernel.unique_id();
+        Path::numbered(mnt, kernel.unique_id(), kind, mode, word, cred)
+    }
+
+    /// A place `socket:[N]` for a socket that has its number already.
+    pub fn new_socket(kernel: &Kernel, ino: u64, cred: &Cred) -> Path {
+        let mnt = &kernel.vfs.anon.socket;
+        Path::numbered(mnt, ino, FileType::Socket, 0o777, "socket", cred)
+    }
+
+    fn numbered(mnt: &Arc<Mount>, ino: u64, kind: FileType, mode: u32, word: &str, cred: &Cred) -> Path {
         let inode = AnonInode::new(&mnt.sb, ino, kind, mode, cred.fsuid, cred.fsgid);
         Path {
             mnt: mnt.clone(),

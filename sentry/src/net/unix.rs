@@ -1,4 +1,0 @@
-//! `unix(7)`
-
-/// What a socket node of a file system leads to.
-pub struct BoundSocket {}
