@@ -1,5 +1,7 @@
 //! Inter-process communication other than sockets: pipes, futexes, eventfd, epoll, System V and POSIX objects.
 
+pub mod epoll;
+pub mod eventfd;
 pub mod futex;
 pub mod pipe;
 pub mod ring;

@@ -19,6 +19,7 @@ use abi::regs::PAGE_SIZE;
 use platform::{AddressSpace, OpFailure, Prot};
 
 use crate::fs::File;
+use crate::ipc::futex::FutexKey;
 use crate::sync::Mutex;
 
 pub use info::{MemoryUse, VmaInfo};
@@ -72,25 +73,6 @@ struct State {
     lock_future: bool,
     locked: u64,
     peak_total: u64,
-}
-
-/// What a futex is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FutexKey {
-    /// In one memory map.
-    Private {
-        /// [`Mm::id`]
-        mm: u64,
-        /// Address there.
-        addr: u64,
-    },
-    /// In a shared object, wherever it is mapped.
-    Shared {
-        /// The object.
-        object: u64,
-        /// Byte offset in it.
-        offset: u64,
-    },
 }
 
 /// A memory map, like `struct mm_struct`.

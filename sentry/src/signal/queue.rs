@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::info::Detail;
 use super::{SigInfo, SigSet, Signal};
 
 /// `struct sigaction` as the kernel keeps it.
@@ -114,6 +115,18 @@ impl PendingSignals {
             self.set = self.set.without(signal);
         }
         info
+    }
+
+    /// If a signal of that POSIX timer is pending, counts further expirations in it; gives their number.
+    pub(crate) fn add_overrun(&mut self, id: i32, count: u64) -> Option<u64> {
+        self.queue.iter_mut().find_map(|info| match &mut info.detail {
+            Detail::Timer { id: of, overrun, .. } if *of == id => {
+                let more = i32::try_from(count).unwrap_or(i32::MAX);
+                *overrun = overrun.saturating_add(more);
+                Some(u64::from(overrun.unsigned_abs()))
+            }
+            _ => None,
+        })
     }
 
     /// Forgets all that are in `which`.

@@ -116,6 +116,7 @@ impl Table {
         if group.unkillable {
             self.kill_namespace(group);
         }
+        crate::time::exit_process(group);
         let reap = self.tell_of_end(tgid);
         group.exit_wait.wake(Events::IN | Events::HUP);
         if reap {

@@ -1,7 +1,7 @@
 //! Robust futexes (`get_robust_list(2)`): locks that a dying thread holds are marked for the next owner.
 
 use super::Cx;
-use crate::ipc::futex::{FutexKey, MATCH_ANY};
+use crate::ipc::futex::MATCH_ANY;
 use crate::usermem::UserAddr;
 
 const FUTEX_WAITERS: u32 = 0x8000_0000;
@@ -72,10 +72,8 @@ async fn release_one(cx: &mut Cx, entry: u64, offset: u64, pending: bool) -> boo
 /// Wakes one waiter.
 pub(super) fn futex_wake(cx: &mut Cx, addr: UserAddr) {
     for shared in [false, true] {
-        let key = match cx.mm.futex_key(addr.0, shared) {
-            Ok(crate::mm::FutexKey::Private { mm, addr }) => FutexKey::Private { mm, addr },
-            Ok(crate::mm::FutexKey::Shared { object, offset }) => FutexKey::Shared { object, offset },
-            Err(_) => continue,
+        let Ok(key) = cx.mm.futex_key(addr.0, shared) else {
+            continue;
         };
         if cx.task.kernel.ipc.futexes.wake(&key, 1, MATCH_ANY) > 0 {
             break;

@@ -131,8 +131,13 @@ impl Blocker {
 
 impl Drop for Blocker {
     fn drop(&mut self) {
+        let spent = self.exclusive && self.fired.load(Ordering::SeqCst);
         for (queue, key) in self.queues.drain(..) {
             queue.remove(key);
+            if spent {
+                // A wake-up that this wait did not use is somebody else's.
+                queue.wake(Events::all());
+            }
         }
         if let Some(timer) = self.timer.take() {
             self.task.kernel.executor.cancel(timer);

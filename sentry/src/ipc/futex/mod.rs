@@ -3,8 +3,12 @@
 //! A waiter is queued under its bucket's lock after the word was read and found as expected; a waker changes the word before
 //! it looks into the bucket. So no wake-up is lost. Buckets are locked in the order of their index.
 
+mod ops;
+mod pi;
 mod table;
 
+pub use ops::{WaitOn, WakeOp, cmp_requeue, cmp_requeue_pi, wait, wait_many, wait_requeue, wake, wake_op};
+pub use pi::{lock_pi, unlock_pi};
 pub use table::{FutexTable, Waiter};
 
 /// What a futex is known by: two threads mean the same futex if their keys are equal.
