@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::{create, delete, do_cmd, kill, list, spec, syscalls};
 
 /// What `--version` prints. Engines read the first line and `spec:`.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0");
+pub const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0");
 
 #[derive(Parser)]
 #[command(
