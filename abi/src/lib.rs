@@ -9,6 +9,7 @@ pub mod errno;
 pub mod nr;
 pub mod poll;
 pub mod regs;
+pub mod sched;
 pub mod socket;
 pub mod time;
 

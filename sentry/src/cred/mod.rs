@@ -1,5 +1,8 @@
 //! Credentials (`credentials(7)`, `capabilities(7)`) and user namespaces.
 
+pub(crate) mod exec;
+pub(crate) mod ids;
+
 use std::sync::Arc;
 
 use abi::Errno;
@@ -190,4 +193,17 @@ impl Cred {
     pub fn in_egroup(&self, gid: u32) -> bool {
         self.egid == gid || self.groups.binary_search(&gid).is_ok()
     }
+}
+
+/// Bits of `PR_SET_SECUREBITS`.
+#[allow(missing_docs, reason = "capabilities(7) documents each name")]
+pub mod securebits {
+    pub const NOROOT: u32 = 1;
+    pub const NO_SETUID_FIXUP: u32 = 1 << 2;
+    pub const KEEP_CAPS: u32 = 1 << 4;
+    pub const KEEP_CAPS_LOCKED: u32 = 1 << 5;
+    pub const NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+    /// The bits that have a lock, and their locks above them.
+    pub const ALL: u32 = 0xff;
+    pub const LOCKS: u32 = 0xaa;
 }

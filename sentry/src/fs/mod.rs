@@ -39,3 +39,14 @@ pub fn open_exec(task: &std::sync::Arc<crate::task::Task>, path: &[u8]) -> abi::
     let _ = (task, path);
     Err(abi::Errno::ENOENT)
 }
+
+/// Likewise, from a directory fd (`execveat(2)`).
+pub fn open_exec_at(
+    task: &std::sync::Arc<crate::task::Task>,
+    dirfd: i32,
+    path: &[u8],
+    lookup: namei::Lookup,
+) -> abi::errno::Result<std::sync::Arc<File>> {
+    let _ = (task, dirfd, path, lookup);
+    Err(abi::Errno::ENOENT)
+}

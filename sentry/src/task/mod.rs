@@ -1,8 +1,10 @@
 //! Tasks: guest threads as the kernel knows them, thread groups, and the loop that runs each.
 
 mod attr;
+mod clone;
 mod create;
 mod cx;
+pub(crate) mod exec;
 mod exit;
 mod freeze;
 mod group;
@@ -11,6 +13,7 @@ pub mod ns;
 mod park;
 mod pgrp;
 mod pid;
+pub mod pidfd;
 mod rlimit;
 mod robust;
 mod run;
@@ -18,8 +21,10 @@ mod session;
 mod stop;
 mod strace;
 mod table;
+mod unshare;
 mod usage;
 mod vfork;
+pub(crate) mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +40,7 @@ use crate::signal::{SigAction, SigInfo, TaskSignals};
 use crate::sync::Mutex;
 
 pub use attr::{Sched, TaskAttr};
+pub(crate) use clone::{CloneSpec, clone};
 pub use create::ContainerProcess;
 pub use cx::Cx;
 pub use group::{GroupState, ThreadGroup};
@@ -43,7 +49,22 @@ pub use pid::{Pid, PidNamespace};
 pub use rlimit::{INFINITY, Resource, Rlimit, Rlimits};
 pub use session::{ControllingTty, ProcessGroup, Session};
 pub use table::TaskTable;
+pub(crate) use unshare::unshare;
+pub use unshare::{Namespace, NsFile};
 pub use usage::Usage;
+
+/// Like `ptrace_may_access` with the file system ids: may one task look into another (`/proc/PID`, `pidfd_getfd(2)`)?
+pub fn may_inspect(task: &Task, target: &Task) -> bool {
+    if task.group.tgid == target.group.tgid {
+        return true;
+    }
+    let (me, to) = (task.cred(), target.cred());
+    let same_user = [to.uid, to.euid, to.suid].iter().all(|&id| id == me.fsuid);
+    let same_group = [to.gid, to.egid, to.sgid].iter().all(|&id| id == me.fsgid);
+    let privileged = me.has_cap_in(&to.user_ns, crate::cred::cap::SYS_PTRACE);
+    let allowed = (same_user && same_group) || privileged;
+    allowed && (target.group.is_dumpable() || privileged) && (to.permitted & !me.permitted == 0 || privileged)
+}
 
 /// The tracer's say about a signal, if there is a tracer.
 pub(crate) async fn ptrace_signal(cx: &mut Cx, info: SigInfo, action: SigAction) -> Option<(SigInfo, SigAction)> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::pid::PidNamespace;
 use crate::cred::UserNamespace;
+use crate::fs::mount::MountNamespace;
+use crate::kernel::Kernel;
 use crate::sync::Mutex;
 
 /// Host and domain name (`uts_namespaces(7)`).
@@ -30,6 +32,26 @@ pub struct UtsNames {
 pub struct Nsproxy {
     /// Names of the machine.
     pub uts: Arc<UtsNamespace>,
+    /// Mounts.
+    pub mnt: Arc<MountNamespace>,
     /// Where children get their numbers.
     pub pid_for_children: Arc<PidNamespace>,
+}
+
+impl Nsproxy {
+    /// The first namespaces of a container: its mounts, new names, and pids of the first pid namespace.
+    pub fn new(kernel: &Kernel, mnt: Arc<MountNamespace>, host: &[u8], domain: &[u8]) -> Nsproxy {
+        Nsproxy {
+            uts: Arc::new(UtsNamespace {
+                id: kernel.unique_id(),
+                user_ns: kernel.root_user_ns.clone(),
+                names: Mutex::new(UtsNames {
+                    host: host.to_vec(),
+                    domain: domain.to_vec(),
+                }),
+            }),
+            mnt,
+            pid_for_children: kernel.tasks.root_ns.clone(),
+        }
+    }
 }
