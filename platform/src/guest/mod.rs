@@ -6,4 +6,4 @@ pub mod image;
 #[path = "../../stub/src/stub_abi.rs"]
 #[expect(dead_code, reason = "some constants are for the stub's side")]
 pub(crate) mod layout;
-pub mod vdso;
+pub mod procfs;

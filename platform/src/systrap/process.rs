@@ -13,7 +13,7 @@ use super::hub::Hub;
 use super::inflight::Inflight;
 use crate::AddressSpace;
 use crate::guest::layout::{Control, GUEST_END, SLOT_BYTES, SLOTS};
-use crate::guest::vdso::read_file;
+use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::shared::SharedMap;
 use crate::host::{process, vm};

@@ -18,11 +18,11 @@ use super::reaper;
 use super::reply::{self, Batch, Ending};
 use super::thread::Thread;
 use crate::guest::layout::{BOOT_CHANNEL_FD, Boot, CONTROL_BYTES, Control, TURN_ASLEEP};
-use crate::guest::{filter, image, vdso};
+use crate::guest::{filter, image};
 use crate::host::notify::{Answer, Listener};
 use crate::host::shared::SharedMap;
 use crate::host::{errno, process};
-use crate::{OpenOptions, PlatformError};
+use crate::{OpenOptions, PlatformError, Vdso};
 
 type Result<T> = std::result::Result<T, PlatformError>;
 
@@ -117,8 +117,7 @@ fn bring_up(pid: i32, channel: SharedMap, options: OpenOptions) -> Result<(Arc<H
         .ok()
     });
     prefer_for_oom(pid, proc_fd.as_ref());
-    let base = channel.read_u64(data + offset_of!(Boot, vdso));
-    let vdso = vdso::find(pid, base, proc_fd.as_ref().map(AsFd::as_fd));
+    let vdso = read_vdso(&channel);
     let fpu = Layout::learn(pid, channel.read_u64(offset_of!(Control, fp_addr)))
         .ok_or(Errno::EPERM)
         .map_err(failed("read the zygote's memory (is ptrace restricted by yama?)"))?;
@@ -133,6 +132,18 @@ fn bring_up(pid: i32, channel: SharedMap, options: OpenOptions) -> Result<(Arc<H
     let mut context = SysContext::new(&hub, thread, abi::regs::Regs::default(), true);
     context.make_clean();
     Ok((hub, context))
+}
+
+fn read_vdso(channel: &SharedMap) -> Option<Vdso> {
+    let word = |field| channel.read_u64(size(CONTROL_BYTES) + field);
+    let (base, vvar) = (word(offset_of!(Boot, vdso)), word(offset_of!(Boot, vvar)));
+    let len = word(offset_of!(Boot, vdso_end)).saturating_sub(base);
+    (base != 0).then_some(Vdso {
+        base,
+        len,
+        vvar,
+        vvar_len: base.saturating_sub(vvar),
+    })
 }
 
 /// Waits until the zygote stands behind its filter: its first call comes then.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::births::Birth;
 use super::process::Process;
 use crate::guest::layout::{Control, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY};
-use crate::guest::vdso::read_file;
+use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::{process, vm};
 

@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 
 use crate::orders::{map_boot_channel, map_stack, set_stack};
-use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END};
+use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, VDSO_BASE};
 use crate::sys::{self, KernelSigaction, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use crate::{Thread, on_signal, serve_new};
 
@@ -14,11 +14,9 @@ unsafe extern "C" {
     static restorer: u8;
 }
 
-const AT_EXECFN: u64 = 31;
 const AT_SYSINFO_EHDR: u64 = 33;
 
 /// What `finish` needs of the auxiliary vector. Written once, before the first signal.
-static mut EXECFN: u64 = 0;
 static mut VDSO: u64 = 0;
 
 /// On the kernel's initial stack: everything that must come before the first signal.
@@ -51,10 +49,8 @@ unsafe fn read_auxv(stack: *const u64) {
         }
         at = at.add(1);
         while at.read() != 0 {
-            match at.read() {
-                AT_EXECFN => EXECFN = at.add(1).read(),
-                AT_SYSINFO_EHDR => VDSO = at.add(1).read(),
-                _ => {}
+            if at.read() == AT_SYSINFO_EHDR {
+                VDSO = at.add(1).read();
             }
             at = at.add(2);
         }
@@ -105,22 +101,67 @@ unsafe fn confine(boot: *mut Boot) -> Result<(), (u64, i64)> {
     let no_capabilities = [0u32; 6];
     // SAFETY: only ranges that nothing uses any more are unmapped; structures are read by the kernel.
     unsafe {
-        (*boot).vdso = if VDSO > STUB_END { VDSO } else { 0 };
         step(1, sys::PRCTL, [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0])?;
         step(2, sys::PRCTL, [PR_SET_NAME, c"guest".as_ptr() as u64, 0, 0, 0, 0])?;
         step(3, sys::SETRLIMIT, [RLIMIT_CORE, &raw const no_core as u64, 0, 0, 0, 0])?;
         step(4, sys::CAPSET, [&raw const capability_header as u64, &raw const no_capabilities as u64, 0, 0, 0, 0])?;
         step(5, sys::CLOSE_RANGE, [0, !0u32 as u64, 0, 0, 0, 0])?;
-        step(6, sys::MUNMAP, [0, STUB_BASE, 0, 0, 0, 0])?;
-        // The initial stack: below the vDSO, its highest bytes are the program's name.
-        let stack_end = (EXECFN + 4096 + 8) & !4095;
-        if STUB_END < stack_end {
-            step(7, sys::MUNMAP, [STUB_END, stack_end - STUB_END, 0, 0, 0, 0])?;
+        move_vdso(boot);
+        let vdso = if (*boot).vdso == VDSO { [(*boot).vvar, (*boot).vdso_end] } else { [STUB_BASE; 2] };
+        // The initial stack is among what goes.
+        const USER_END: u64 = 0x7fff_ffff_f000;
+        for (from, to) in [(0, STUB_BASE), (STUB_END, USER_END)] {
+            // A vDSO that cannot be moved stays.
+            let [hole, hole_end] = vdso.map(|at| at.clamp(from, to));
+            for (from, to) in [(from, hole), (hole_end, to)] {
+                if from < to {
+                    step(6, sys::MUNMAP, [from, to - from, 0, 0, 0, 0])?;
+                }
+            }
         }
         step(8, sys::PRCTL, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0])?;
         (*boot).listener = install_filter(boot)?;
     }
     Ok(())
+}
+
+/// Moves the vDSO and its data pages, several mappings side by side, out of the guest's range. Where the host has sealed them
+/// they stay; where there is none, `boot` says zero.
+unsafe fn move_vdso(boot: *mut Boot) {
+    const PAGE: u64 = 4096;
+    const MAYMOVE_FIXED: u64 = 3;
+    // SAFETY: nothing is mapped in the new range; nothing uses the old one.
+    unsafe {
+        let mut resident = [0u8; 1];
+        let mut mapped = |at| sys::syscall(sys::MINCORE, [at, PAGE, resident.as_mut_ptr() as u64, 0, 0, 0]) == 0;
+        let (mut from, mut to) = (VDSO, VDSO);
+        while VDSO != 0 && mapped(from - PAGE) {
+            from -= PAGE;
+        }
+        while VDSO != 0 && mapped(to) {
+            to += PAGE;
+        }
+        (*boot).vvar = from;
+        (*boot).vdso = VDSO;
+        (*boot).vdso_end = to;
+        let mut at = from;
+        while at < to {
+            // A mapping moves as a whole only, and most kernels move one at a time: the longest that goes is the next one.
+            let mut len = to - at;
+            while len > 0 && sys::syscall(sys::MREMAP, [at, len, len, MAYMOVE_FIXED, VDSO_BASE + (at - from), 0]) < 0 {
+                len -= PAGE;
+            }
+            if len == 0 {
+                return;
+            }
+            at += len;
+        }
+        if from < to {
+            (*boot).vvar = VDSO_BASE;
+            (*boot).vdso = VDSO_BASE + (VDSO - from);
+            (*boot).vdso_end = VDSO_BASE + (to - from);
+        }
+    }
 }
 
 /// The filter comes last: nothing above is possible behind it.

@@ -8,6 +8,8 @@ pub const STUB_BASE: u64 = 0x7ff0_0000_0000;
 pub const STUB_TEXT_END: u64 = STUB_BASE + 0x1_0000;
 /// End of the guest's range, with an unmapped gap before the stub.
 pub const GUEST_END: u64 = STUB_BASE - 0x1_0000;
+/// Where the vDSO with its data pages is moved to.
+pub const VDSO_BASE: u64 = STUB_BASE + 0x100_0000;
 /// Where the channel area is mapped: one [`SLOT_BYTES`] per thread slot.
 pub const CHANNEL_BASE: u64 = STUB_BASE + 0x1000_0000;
 /// Bytes of a slot: the control page and the pages for carried bytes.
@@ -181,6 +183,10 @@ pub struct Control {
 pub struct Boot {
     /// Stub: address of the vDSO's ELF header, 0 if there is none.
     pub vdso: u64,
+    /// Stub: address of the data pages before it.
+    pub vvar: u64,
+    /// Stub: end of its text.
+    pub vdso_end: u64,
     /// Stub: the listener's fd number, or a negative errno.
     pub listener: i64,
     /// Stub: which step failed, with `listener` its errno.

@@ -11,7 +11,7 @@ pub mod state;
 pub mod syscalls;
 
 use crate::cli::{Cli, Globals, Verb};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::log::Log;
 use crate::state::Store;
 
@@ -40,5 +40,14 @@ pub fn dispatch(cli: Cli, log: &Log) -> Result<i32> {
         Verb::List(args) => list::run(&env, &args),
         Verb::Spec(args) => spec::run(&env, &args),
         Verb::Syscalls(args) => syscalls::run(&args),
+    }
+}
+
+/// Prints a long text; a reader that has seen enough (`| head`) is no error.
+pub fn print(text: &str) -> Result<i32> {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e).context(|| "standard output"),
+        _ => Ok(0),
     }
 }

@@ -89,7 +89,14 @@ fn exit_code(launched: &Launched) -> Result<i32> {
         .ok_or_else(|| Error::new("the sandbox has no exit status"))?;
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(code),
-        (None, Some(signal)) => Ok(128 + signal),
+        (None, Some(signal)) => {
+            // A guest's end is an exit code of the sandbox; this was done to the sandbox itself.
+            let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+            Err(Error::with_code(
+                format!("the sandbox was killed by {name}"),
+                128 + signal,
+            ))
+        }
         (None, None) => Err(Error::new("the sandbox has no exit status")),
     }
 }

@@ -38,6 +38,6 @@ pub fn after_read(file: &File, st: &Stat) -> Option<Timestamp> {
 }
 
 /// Reads a symbolic link.
-pub fn readlink(path: &Path, task: &Arc<Task>) -> Result<Link> {
+pub fn readlink(path: &Path, task: Option<&Arc<Task>>) -> Result<Link> {
     path.inode().ops.readlink(path.inode(), task)
 }

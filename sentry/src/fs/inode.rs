@@ -147,8 +147,8 @@ pub trait InodeOps: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// Where the link leads, for this task. `EINVAL` if it is none.
-    fn readlink(&self, inode: &Inode, task: &Arc<Task>) -> Result<Link> {
+    /// Where the link leads, for this task (none while a container is built). `EINVAL` if it is none.
+    fn readlink(&self, inode: &Inode, task: Option<&Arc<Task>>) -> Result<Link> {
         let _ = (inode, task);
         Err(Errno::EINVAL)
     }

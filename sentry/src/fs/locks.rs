@@ -11,4 +11,7 @@ pub(super) fn file_released(file: &File) {
     if file.mode.contains(super::file::FileMode::WRITER) {
         file.inode().end_write();
     }
+    if file.mode.contains(super::file::FileMode::EXEC) {
+        file.inode().allow_write();
+    }
 }

@@ -6,7 +6,9 @@
 //! caller's (`crate::wait`).
 
 pub mod atime;
+pub mod attr;
 pub mod context;
+pub mod create;
 pub mod dentry;
 pub mod devices;
 pub mod fd_table;
@@ -17,7 +19,10 @@ pub mod io;
 pub mod locks;
 pub mod mount;
 pub mod namei;
+pub mod open;
 pub mod perm;
+pub mod remove;
+pub mod rename;
 pub mod stat;
 pub mod super_block;
 pub mod vfs;
@@ -29,24 +34,7 @@ pub use file::{Backing, DirSink, File, FileMode, FileOps, FileOwner, OpenFlags, 
 pub use inode::{Inode, InodeOps, Link, NewNode, OpenHow, SetAttr};
 pub use io::{Sink, Source};
 pub use namei::Path;
+pub use open::{open_exec, open_exec_at};
 pub use stat::{FileType, Stat, Timestamp};
 pub use super_block::{FsType, MountArgs, StatFs, SuperBlock, SuperOps};
 pub use vfs::Vfs;
-
-/// Opens a program or an interpreter for execution, from the task's root and working directory: a regular file with
-/// execute permission on a mount without `noexec` (`EACCES`), which nobody writes (`ETXTBSY`).
-pub fn open_exec(task: &std::sync::Arc<crate::task::Task>, path: &[u8]) -> abi::errno::Result<std::sync::Arc<File>> {
-    let _ = (task, path);
-    Err(abi::Errno::ENOENT)
-}
-
-/// Likewise, from a directory fd (`execveat(2)`).
-pub fn open_exec_at(
-    task: &std::sync::Arc<crate::task::Task>,
-    dirfd: i32,
-    path: &[u8],
-    lookup: namei::Lookup,
-) -> abi::errno::Result<std::sync::Arc<File>> {
-    let _ = (task, dirfd, path, lookup);
-    Err(abi::Errno::ENOENT)
-}

@@ -17,6 +17,7 @@ use crate::task::Task;
 
 pub use anon::{Anon, AnonFs, AnonInode, AnonMounts, anon_file};
 pub use d_path::{d_path, d_path_or_unreachable};
+pub(in crate::fs) use walk::child_locked;
 pub use walk::{Last, Parent, Walker};
 
 /// `AT_FDCWD`

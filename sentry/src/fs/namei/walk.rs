@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::{AT_FDCWD, Lookup, Path};
 use crate::cred::Cred;
+use crate::fs::atime;
 use crate::fs::dentry::{Child, Dentry};
 use crate::fs::inode::Link;
 use crate::fs::mount::MountFlags;
@@ -308,11 +309,7 @@ impl<'a> Walker<'a> {
         {
             return Err(Errno::ELOOP);
         }
-        let target = match self.task {
-            Some(task) => super::super::atime::readlink(link, task)?,
-            None => return Err(Errno::ELOOP),
-        };
-        match target {
+        match atime::readlink(link, self.task)? {
             Link::Path(text) if text.is_empty() => Err(Errno::ENOENT),
             Link::Path(text) if text.len() >= PATH_MAX => Err(Errno::ENAMETOOLONG),
             Link::Path(text) => Ok(Some(text)),
@@ -392,11 +389,15 @@ pub(in crate::fs) fn child(dir: &Arc<Dentry>, name: &[u8], ahead: &[&[u8]], cach
         return Err(Errno::EAGAIN);
     }
     let _lock = dir.lock_dir();
-    child_locked(dir, name, ahead)
+    ask(dir, name, ahead)
 }
 
-/// Likewise, with the directory locked by the caller.
-pub(in crate::fs) fn child_locked(dir: &Arc<Dentry>, name: &[u8], ahead: &[&[u8]]) -> Result<Child> {
+/// Likewise for one name, with the directory locked by the caller.
+pub(in crate::fs) fn child_locked(dir: &Arc<Dentry>, name: &[u8]) -> Result<Child> {
+    ask(dir, name, &[])
+}
+
+fn ask(dir: &Arc<Dentry>, name: &[u8], ahead: &[&[u8]]) -> Result<Child> {
     if let Some(known) = valid(dir, name) {
         return Ok(known);
     }

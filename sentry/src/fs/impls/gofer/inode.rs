@@ -462,7 +462,7 @@ impl InodeOps for GoferInode {
         super::names::rename(self, dir, name, to_dir, to_name, flags)
     }
 
-    fn readlink(&self, inode: &Inode, _task: &Arc<Task>) -> Result<Link> {
+    fn readlink(&self, inode: &Inode, _task: Option<&Arc<Task>>) -> Result<Link> {
         if inode.kind != FileType::Symlink {
             return Err(Errno::EINVAL);
         }
