@@ -221,6 +221,16 @@ impl Dentry {
         });
     }
 
+    /// Takes the tree below apart: nobody will walk it again.
+    pub(super) fn forget_tree(&self) {
+        let mut todo: Vec<Child> = self.children.lock().drain().map(|(_, c)| c).collect();
+        while let Some(child) = todo.pop() {
+            if let Child::Positive(dentry) = child {
+                todo.extend(dentry.children.lock().drain().map(|(_, c)| c));
+            }
+        }
+    }
+
     /// A rename has been done: moves the dentry under its new name. With `exchange`, what stands there comes back.
     pub(super) fn renamed(
         self: &Arc<Self>,

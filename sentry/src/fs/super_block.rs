@@ -1,13 +1,13 @@
 //! File systems: types by their Linux name, and mounted instances.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
 
-use super::dentry::DentryCache;
+use super::dentry::{Dentry, DentryCache};
 use super::inode::Inode;
 use super::stat::makedev;
 use crate::kernel::Kernel;
@@ -74,7 +74,10 @@ pub struct SuperBlock {
     pub dentries: DentryCache,
     /// Held by a rename between two directories (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
-    root: OnceLock<Arc<Inode>>,
+    root: Mutex<Option<Arc<Inode>>>,
+    root_dentry: Mutex<Option<Arc<Dentry>>>,
+    /// Mounts that show it.
+    mounts: AtomicUsize,
 }
 
 static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
@@ -90,18 +93,47 @@ impl SuperBlock {
             readonly: AtomicBool::new(false),
             dentries: DentryCache::default(),
             rename_lock: Mutex::new(()),
-            root: OnceLock::new(),
+            root: Mutex::new(None),
+            root_dentry: Mutex::new(None),
+            mounts: AtomicUsize::new(0),
         })
     }
 
     /// Sets the root, once.
     pub fn set_root(&self, root: Arc<Inode>) {
-        let _ = self.root.set(root);
+        self.root.lock().get_or_insert(root);
     }
 
     /// The root.
     pub fn root(&self) -> Result<Arc<Inode>> {
-        self.root.get().cloned().ok_or(Errno::EIO)
+        self.root.lock().clone().ok_or(Errno::EIO)
+    }
+
+    /// The root of its tree of names, the same for all mounts.
+    pub fn root_dentry(&self) -> Result<Arc<Dentry>> {
+        let root = self.root()?;
+        Ok(self
+            .root_dentry
+            .lock()
+            .get_or_insert_with(|| Dentry::new_root(root))
+            .clone())
+    }
+
+    pub(super) fn mounted(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// With the last mount the tree goes: names and the root refer to each other and to this, and would stay for ever.
+    pub(super) fn unmounted(&self) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let root = self.root.lock().take();
+        let dentry = self.root_dentry.lock().take();
+        if let Some(dentry) = dentry {
+            dentry.forget_tree();
+        }
+        drop(root);
     }
 
     /// The file system's own type for it.

@@ -1,9 +1,12 @@
 //! What the file systems keep in the kernel.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use abi::errno::Result;
 
 use super::devices::Devices;
-use super::mount::MountTable;
+use super::impls::tmpfs;
+use super::mount::{Mount, MountTable};
 use super::namei::AnonMounts;
 
 /// State of the virtual file system.
@@ -14,6 +17,8 @@ pub struct Vfs {
     pub anon: AnonMounts,
     /// Device drivers.
     pub devices: Devices,
+    /// Where memfds and shared anonymous memory are; made when first used.
+    memfd: OnceLock<Arc<Mount>>,
 }
 
 impl Vfs {
@@ -24,6 +29,18 @@ impl Vfs {
             anon: AnonMounts::new(&mounts),
             mounts,
             devices: Devices::default(),
+            memfd: OnceLock::new(),
         }
+    }
+
+    /// The mount of memfds and shared anonymous memory (`shm_mnt`).
+    pub fn memfd_mount(&self) -> Result<Arc<Mount>> {
+        if let Some(mnt) = self.memfd.get() {
+            return Ok(mnt.clone());
+        }
+        let sb = tmpfs::new_unlimited("tmpfs")?;
+        let root = sb.root_dentry()?;
+        let mnt = Mount::new_internal(&self.mounts, sb, root);
+        Ok(self.memfd.get_or_init(|| mnt).clone())
     }
 }

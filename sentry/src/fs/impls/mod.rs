@@ -1,10 +1,11 @@
 //! The file systems: one folder and one line each.
 
 pub mod gofer;
+pub mod tmpfs;
 
 use super::super_block::FsType;
 
 /// All types that `mount(2)` knows, by name.
 pub fn registry() -> &'static [&'static dyn FsType] {
-    &[]
+    &[&tmpfs::TmpFsType]
 }

@@ -129,6 +129,7 @@ impl Mount {
         flags: MountFlags,
         source: &[u8],
     ) -> Arc<Mount> {
+        sb.mounted();
         Arc::new(Mount {
             id: table.next_id.fetch_add(1, Ordering::Relaxed),
             sb,
@@ -237,5 +238,6 @@ impl Drop for Mount {
         if let Some(place) = self.place.get_mut().take() {
             place.dentry.remove_mount();
         }
+        self.sb.unmounted();
     }
 }

@@ -11,7 +11,6 @@ use super::tree::{self, CopyPeers};
 use super::{Mount, MountFlags};
 use crate::cred::UserNamespace;
 use crate::fs::context::FsContext;
-use crate::fs::dentry::Dentry;
 use crate::fs::namei::Path;
 use crate::fs::super_block::SuperBlock;
 use crate::kernel::Kernel;
@@ -29,7 +28,7 @@ pub struct MountNamespace {
 impl MountNamespace {
     /// The first namespace, with one mount at its root.
     pub fn new_root(kernel: &Arc<Kernel>, sb: Arc<SuperBlock>, flags: MountFlags, source: &[u8]) -> Result<Arc<Self>> {
-        let root = Dentry::new_root(sb.root()?);
+        let root = sb.root_dentry()?;
         let mount = Mount::new(&kernel.vfs.mounts, sb, root, flags, source);
         let ns = Arc::new(MountNamespace {
             id: kernel.unique_id(),
