@@ -66,8 +66,8 @@ impl DirFile {
         GoferInode::of(&self.inode)
     }
 
-    /// Gives entries from a position on.
-    pub fn list(&self, mut pos: u64, out: &mut dyn DirSink) -> Result<u64> {
+    /// Gives entries from a position on. `parent` is the number of `..`.
+    pub fn list(&self, mut pos: u64, parent: u64, out: &mut dyn DirSink) -> Result<u64> {
         let mut listing = self.listing.lock();
         if pos == 0 {
             // From the start: as the directory is now.
@@ -78,7 +78,6 @@ impl DirFile {
             pos = 1;
         }
         if pos == 1 {
-            let parent = self.own()?.lock().parent_ino;
             if !out.entry(b"..", parent, FileType::Directory, 2) {
                 return Ok(1);
             }
@@ -184,8 +183,9 @@ fn read_page(own: &GoferInode, cookie: u64) -> Result<Page> {
 }
 
 impl FileOps for DirFile {
-    fn readdir(&self, _file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
-        self.list(pos, out)
+    fn readdir(&self, file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
+        let parent = file.path.dentry.parent().map_or(self.inode.ino, |p| p.inode().ino);
+        self.list(pos, parent, out)
     }
 
     fn seek(&self, _file: &File, to: SeekFrom, pos: u64) -> Result<u64> {

@@ -52,7 +52,8 @@ pub(super) struct State {
     pub epoch: u32,
     /// In which epoch a name was last looked at. Empty in the usual case of epoch 0.
     pub rechecked: std::collections::HashMap<Box<[u8]>, u32>,
-    pub parent_ino: u64,
+    /// When the walk of a longer path last came by.
+    pub walked_at: u64,
 }
 
 const READ: usize = 0;
@@ -66,7 +67,6 @@ impl GoferInode {
             key: (entry.attr.dev, entry.attr.ino),
             state: Mutex::new(State {
                 node: entry.node,
-                parent_ino: place.as_ref().map_or(entry.attr.ino, |p| p.dir.ino),
                 place,
                 attr: entry.attr,
                 attr_at: Executor::now(),
@@ -76,6 +76,7 @@ impl GoferInode {
                 names: None,
                 epoch: 0,
                 rechecked: std::collections::HashMap::new(),
+                walked_at: 0,
             }),
         }
     }
@@ -417,6 +418,10 @@ impl InodeOps for GoferInode {
 
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>> {
         super::names::lookup(self, dir, name)
+    }
+
+    fn lookup_path(&self, dir: &Arc<Inode>, names: &[&[u8]]) -> (Vec<Arc<Inode>>, Option<Errno>) {
+        super::names::lookup_path(self, dir, names)
     }
 
     fn create(&self, dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>> {

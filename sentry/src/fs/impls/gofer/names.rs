@@ -9,9 +9,13 @@ use gofer::client::{Entry, Made, open, rename as wire};
 use super::dir::{Child, Known};
 use super::file::RegularFile;
 use super::inode::{GoferInode, Place};
+use crate::executor::Executor;
 use crate::fs::file::{FileMode, FileOps};
 use crate::fs::inode::{Inode, NewNode, OpenHow};
 use crate::fs::stat::{FileType, S_IFMT};
+
+/// A guest may look at any number of names.
+const MAX_RECHECKED: usize = 10_000;
 
 /// The child of that name.
 pub(super) fn lookup(own: &GoferInode, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>> {
@@ -41,9 +45,46 @@ pub(super) fn lookup(own: &GoferInode, dir: &Arc<Inode>, name: &[u8]) -> Result<
     };
     own.lock().checked(name);
     let link = Some(walked.link).filter(|l| !l.is_empty());
-    let inode = own.fs.adopt(&dir.sb, entry, link, None)?;
-    GoferInode::of(&inode)?.lock().parent_ino = dir.ino;
-    Ok(inode)
+    own.fs.adopt(&dir.sb, entry, link, None)
+}
+
+/// Several names, each in the one before, in one message.
+pub(super) fn lookup_path(own: &GoferInode, dir: &Arc<Inode>, names: &[&[u8]]) -> (Vec<Arc<Inode>>, Option<Errno>) {
+    let [first, _, ..] = names else {
+        return match names.first().map(|name| lookup(own, dir, name)) {
+            Some(Ok(inode)) => (vec![inode], None),
+            Some(Err(e)) => (Vec::new(), Some(e)),
+            None => (Vec::new(), None),
+        };
+    };
+    if own.fs.exclusive() && own.lock().names.is_some() {
+        // The listing knows, and a step further there may be another.
+        return lookup_path(own, dir, &[first]);
+    }
+    let mut found: Vec<Arc<Inode>> = Vec::new();
+    let walked = match own.node().and_then(|node| own.fs.client.walk(node, names)) {
+        Ok(walked) => walked,
+        Err(e) => return (found, Some(e)),
+    };
+    let count = walked.entries.len();
+    for (i, (&entry, name)) in walked.entries.iter().zip(names).enumerate() {
+        let link = (i + 1 == count && !walked.link.is_empty()).then(|| walked.link.clone());
+        let at = found.last().unwrap_or(dir).clone();
+        let adopted = own.fs.adopt(&dir.sb, entry, link, None).and_then(|inode| {
+            GoferInode::of(&at)?.lock().checked(name);
+            GoferInode::of(&inode)?.lock().walked_at = Executor::now();
+            Ok(inode)
+        });
+        match adopted {
+            Ok(inode) => found.push(inode),
+            Err(e) => {
+                let rest = walked.entries.get(i + 1..).unwrap_or_default();
+                rest.iter().for_each(|e| own.fs.client.forget(e.node));
+                return (found, Some(e));
+            }
+        }
+    }
+    (found, walked.stop)
 }
 
 /// What a directory listing told of the name, once; `ENOENT` if the listing is complete and has it not.
@@ -68,6 +109,11 @@ pub(super) fn still_true(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], child:
         }
         let st = own.lock();
         if st.epoch == 0 || st.rechecked.get(name) == Some(&st.epoch) {
+            return true;
+        }
+    } else if let Some(child) = child.and_then(|c| GoferInode::of(c).ok()) {
+        // The walk of a whole path brought it a moment ago.
+        if Executor::now().saturating_sub(child.lock().walked_at) < own.fs.sharing.trust_ns() {
             return true;
         }
     }
@@ -105,9 +151,7 @@ fn made(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], made: &Made, link: Opti
         st.note_change(&made.dir);
         st.has(name, &made.entry);
     }
-    let inode = own.fs.adopt(&dir.sb, made.entry, link, None)?;
-    GoferInode::of(&inode)?.lock().parent_ino = dir.ino;
-    Ok(inode)
+    own.fs.adopt(&dir.sb, made.entry, link, None)
 }
 
 pub(super) fn create(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>> {
@@ -239,9 +283,9 @@ pub(super) fn rename(
         }
         st.has(to_name, &done.moved);
     }
-    own.fs.moved(&done.moved, to_dir.ino);
+    own.fs.moved(&done.moved);
     if exchange {
-        own.fs.moved(&done.kept, dir.ino);
+        own.fs.moved(&done.kept);
     } else if done.kept.node != 0 {
         own.fs.lost(&done.kept);
     }
@@ -262,7 +306,7 @@ impl super::Fs {
     }
 
     /// A file has a new place. Takes the reference to its node.
-    fn moved(&self, entry: &Entry, parent_ino: u64) {
+    fn moved(&self, entry: &Entry) {
         let inode = self.live(&entry.attr);
         let Some(own) = inode.as_ref().and_then(|i| GoferInode::of(i).ok()) else {
             self.client.forget(entry.node);
@@ -270,9 +314,7 @@ impl super::Fs {
         };
         {
             // The move changed the times of a directory, not its entries.
-            let mut st = own.lock();
-            st.note_own(&entry.attr);
-            st.parent_ino = parent_ino;
+            own.lock().note_own(&entry.attr);
         }
         own.refresh(entry.node, &entry.attr);
     }
@@ -288,6 +330,9 @@ impl super::inode::State {
     fn checked(&mut self, name: &[u8]) {
         if self.epoch != 0 {
             let epoch = self.epoch;
+            if self.rechecked.len() >= MAX_RECHECKED {
+                self.rechecked.clear();
+            }
             self.rechecked.insert(name.into(), epoch);
         }
     }

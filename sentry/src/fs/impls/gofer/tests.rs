@@ -97,7 +97,7 @@ impl DirSink for Names {
 
 fn list(dir: &Arc<Inode>) -> Vec<String> {
     let mut names = Names(Vec::new());
-    DirFile::new(dir).list(0, &mut names).unwrap();
+    DirFile::new(dir).list(0, 1, &mut names).unwrap();
     names.0.sort();
     names.0
 }
@@ -282,4 +282,17 @@ fn extended_attributes_and_links() {
     let l = t.root.ops.symlink(&t.root, b"l", b"f", &node(0o120_777)).unwrap();
     assert_eq!(l.kind, FileType::Symlink);
     assert_eq!(fs::read_link(t.path.join("l")).unwrap(), PathBuf::from("f"));
+}
+
+#[test]
+fn a_whole_path_at_once() {
+    let t = Tree::new(Sharing::Shared);
+    fs::create_dir_all(t.path.join("a/b")).unwrap();
+    std::os::unix::fs::symlink("x", t.path.join("a/b/l")).unwrap();
+    let (found, error) = t.root.ops.lookup_path(&t.root, &[b"a", b"b", b"l", b"more"]);
+    assert_eq!((found.len(), error), (3, None));
+    assert_eq!(found[2].kind, FileType::Symlink);
+    let (found, error) = t.root.ops.lookup_path(&t.root, &[b"a", b"none", b"x"]);
+    assert_eq!((found.len(), error), (1, Some(Errno::ENOENT)));
+    assert_eq!(t.root.ops.lookup_path(&t.root, &[b"none", b"x"]).1, Some(Errno::ENOENT));
 }
