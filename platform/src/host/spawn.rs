@@ -5,7 +5,9 @@
 
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::process::{WaitId, WaitIdOptions};
 
 /// What to start.
 pub struct Spawn<'a> {
@@ -24,11 +26,11 @@ pub struct Spawn<'a> {
     pub new_session: bool,
 }
 
-/// A child that waits before its exec. Dropped unreleased, it ends.
+/// A child that waits before its exec. Dropped unreleased, it ends and is waited for.
 pub struct Held {
     pid: i32,
-    pidfd: OwnedFd,
-    go: OwnedFd,
+    pidfd: Option<OwnedFd>,
+    go: Option<OwnedFd>,
     failed: OwnedFd,
 }
 
@@ -39,17 +41,32 @@ impl Held {
     }
 
     /// Lets the child go on; returns when its exec was done.
-    pub fn release(self) -> io::Result<(i32, OwnedFd)> {
-        rustix::io::write(&self.go, &[1])?;
-        drop(self.go);
+    pub fn release(mut self) -> io::Result<(i32, OwnedFd)> {
+        if let Some(go) = &self.go {
+            rustix::io::write(go, &[1])?;
+        }
         let mut errno = [0; 4];
         loop {
             match rustix::io::read(&self.failed, &mut errno) {
                 Ok(4) => return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))),
-                Ok(_) => return Ok((self.pid, self.pidfd)),
+                Ok(_) => break,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
+        }
+        let pidfd = self
+            .pidfd
+            .take()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        Ok((self.pid, pidfd))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.go = None;
+        if let Some(pidfd) = &self.pidfd {
+            let _ = rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
         }
     }
 }
@@ -107,8 +124,8 @@ pub fn spawn(what: &Spawn<'_>) -> io::Result<Held> {
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Held {
                 pid: i32::try_from(pid).unwrap_or(-1),
-                pidfd,
-                go,
+                pidfd: Some(pidfd),
+                go: Some(go),
                 failed,
             })
         }
@@ -117,12 +134,11 @@ pub fn spawn(what: &Spawn<'_>) -> io::Result<Held> {
 
 /// Turns the last errno into a result.
 fn check(result: i64) -> Result<i64, i32> {
-    // SAFETY: the location is this thread's own.
-    if result < 0 {
-        Err(unsafe { *libc::__errno_location() })
-    } else {
-        Ok(result)
+    if result >= 0 {
+        return Ok(result);
     }
+    // SAFETY: the location is this thread's own.
+    Err(unsafe { *libc::__errno_location() })
 }
 
 fn child_main(mut child: Child<'_>) -> ! {

@@ -55,8 +55,10 @@ pub fn run(env: &Env<'_>, args: DoArgs) -> Result<i32> {
         foreground: true,
         keep: false,
     };
-    let container = env.store.create(&id)?;
-    sandbox::run(env, container, &start, plan).map_err(|e| Error::with_code(e.to_string(), e.code().unwrap_or(128)))
+    env.store
+        .create(&id)
+        .and_then(|container| sandbox::run(env, container, &start, plan))
+        .map_err(|e| Error::with_code(e.to_string(), e.code().unwrap_or(128)))
 }
 
 fn plan(env: &Env<'_>, id: &str, args: &DoArgs, terminal: bool) -> Result<Plan> {

@@ -388,7 +388,7 @@ fn join_network(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
 fn total_memory(plan: &Plan) -> u64 {
     let info = rustix::system::sysinfo();
     let unit = u64::from(info.mem_unit).max(1);
-    let host = u64::from(info.totalram).saturating_mul(unit);
+    let host = info.totalram.saturating_mul(unit);
     let limit = plan
         .resources
         .as_ref()

@@ -70,7 +70,13 @@ pub fn run_detached(env: &Env<'_>, container: Container, start: &Start, plan: Pl
 /// Runs a container to its end and removes it; gives its exit code.
 pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<i32> {
     // From here on signals are not lost: they wait until the container can have them.
-    let signals = foreground::Signals::catch()?;
+    let signals = match foreground::Signals::catch() {
+        Ok(signals) => signals,
+        Err(e) => {
+            let _ = container.remove();
+            return Err(e);
+        }
+    };
     let id = record_id(&plan);
     let (container, mut record, launched) = build(env, container, start, plan)?;
     record.phase = Phase::Started;

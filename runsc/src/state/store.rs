@@ -49,6 +49,7 @@ impl Store {
             .mode(0o700)
             .create(&self.root)
             .context(|| format!("state directory {}", self.root.display()))?;
+        self.check_owner()?;
         let dir = self.root.join(id);
         match DirBuilder::new().mode(0o700).create(&dir) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -64,6 +65,20 @@ impl Store {
                 Err(e)
             }
         }
+    }
+
+    /// In a directory that everybody can write, somebody else may have been first.
+    fn check_owner(&self) -> Result<()> {
+        let meta = fs::metadata(&self.root).context(|| format!("state directory {}", self.root.display()))?;
+        let uid = rustix::process::geteuid();
+        if uid.is_root() || meta.uid() == uid.as_raw() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "state directory {} belongs to user {}",
+            self.root.display(),
+            meta.uid()
+        )))
     }
 
     /// Locks an existing container; waits for other commands on it.
@@ -134,9 +149,8 @@ pub fn write_atomically(path: &Path, text: &[u8]) -> Result<()> {
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
     fs::write(&temporary, text)
         .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|e| {
+        .inspect_err(|_| {
             let _ = fs::remove_file(&temporary);
-            e
         })
         .context(|| format!("write {}", path.display()))
 }
