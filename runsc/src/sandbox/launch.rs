@@ -93,9 +93,9 @@ pub fn launch(
 
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let gofer = start_gofer(env, &image, &plan, gofer_ends, gofer_ready_write, start.foreground)?;
-    let (gofer_pid, gofer_pidfd) = release(gofer, cgroup.as_ref(), oom)?;
-    record.gofer = Process::of(gofer_pid);
+    record.gofer = Process::of(gofer.pid());
     container.write(record)?;
+    let gofer_pidfd = release(gofer, cgroup.as_ref(), oom)?;
 
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (start_read, start_write) = start_pipe(container, start.foreground)?;
@@ -140,12 +140,12 @@ pub fn launch(
     };
     donated.list.push((message_file(&message)?, MESSAGE_FD));
     let sandbox = spawn_sentry(&image, &donated, network, env.globals.is_rootless())?;
-    let (pid, pidfd) = release(sandbox, cgroup.as_ref(), oom)?;
-    let sandbox = Process::of(pid).ok_or_else(|| Error::new("the sandbox ended at once"))?;
-    record.sandbox = Some(sandbox);
+    let process = Process::of(sandbox.pid()).ok_or_else(|| Error::new("the sandbox ended at once"))?;
+    record.sandbox = Some(process);
     container.write(record)?;
+    let pidfd = release(sandbox, cgroup.as_ref(), oom)?;
     Ok(Launched {
-        sandbox,
+        sandbox: process,
         pidfd,
         ready,
         gofer_ready,
@@ -302,7 +302,7 @@ fn start_process(
 }
 
 /// Puts a held process where it belongs and lets it go.
-fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<(i32, OwnedFd)> {
+fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<OwnedFd> {
     if let Some(cgroup) = cgroup {
         cgroup::enter(cgroup, held.pid())?;
     }
@@ -314,7 +314,7 @@ fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: 
             other => other.context(|| format!("config.json: process.oomScoreAdj: {path}"))?,
         }
     }
-    held.release().context(|| "start the sandbox")
+    held.release().map(|(_, pidfd)| pidfd).context(|| "start the sandbox")
 }
 
 /// Where the Sentry waits for `start`. In the foreground a pipe whose end is held here, so that the Sentry ends if this

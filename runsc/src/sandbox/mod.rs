@@ -150,8 +150,9 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
     Ok(launched)
 }
 
-/// Removes what a killed `run` or `do` left.
+/// Removes what a killed `create`, `run` or `do` left.
 pub fn sweep(env: &Env<'_>) {
+    env.store.sweep();
     for record in env.store.list().unwrap_or_default() {
         if !record.abandoned() {
             continue;

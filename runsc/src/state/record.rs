@@ -73,9 +73,10 @@ impl Record {
         }
     }
 
-    /// Whether the runsc that should have removed it was killed.
+    /// Whether the runsc that should have finished or removed it was killed.
     pub fn abandoned(&self) -> bool {
-        self.foreground && !self.creator.is_some_and(Process::alive) && self.status() == Status::Stopped
+        let alone = !self.creator.is_some_and(Process::alive);
+        alone && (self.phase == Phase::Creating || self.foreground && self.status() == Status::Stopped)
     }
 
     /// The pid that is shown: 0 once stopped, as runc does.

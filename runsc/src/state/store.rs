@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
@@ -102,6 +103,29 @@ impl Store {
     /// Directory of a container.
     pub fn dir(&self, id: &str) -> PathBuf {
         self.root.join(id)
+    }
+
+    /// Removes directories that never got a record because their runsc was killed.
+    pub fn sweep(&self) {
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let dir = entry.path();
+            // A younger one may be in the making.
+            let old = entry
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > Duration::from_secs(5)));
+            if !old || dir.join(STATE).exists() || !dir.is_dir() {
+                continue;
+            }
+            let lock = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(dir.join(LOCK));
+            if lock.is_ok_and(|lock| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+                let _ = fs::remove_dir_all(&dir);
+            }
+        }
     }
 
     /// All containers, by id; such whose record cannot be read are left out.
