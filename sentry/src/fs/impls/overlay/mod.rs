@@ -25,9 +25,10 @@ use abi::errno::Result;
 use self::inode::{OverlayInode, Place};
 use crate::fs::dentry::Dentry;
 use crate::fs::file::{File, FileMode, OpenFlags};
-use crate::fs::inode::{Inode, OpenHow};
+use crate::fs::inode::{Inode, OpenHow, SetAttr};
 use crate::fs::mount::{Mount, MountFlags, MountTable};
 use crate::fs::namei::Path;
+use crate::fs::stat::S_IFMT;
 use crate::fs::super_block::{StatFs, SuperBlock, SuperOps};
 use crate::sync::Mutex;
 
@@ -96,6 +97,19 @@ pub fn new(
         kind,
         state: Mutex::new(Maps::default()),
     });
+    if kind == Upper::Memory {
+        // A directory above is what it is, as on Linux; one in memory was made for this and looks like what it covers.
+        let (above, below) = (upper.root()?, lower.root()?.stat()?);
+        let attr = SetAttr {
+            mode: Some(below.mode & !S_IFMT),
+            uid: Some(below.uid),
+            gid: Some(below.gid),
+            atime: Some(below.atime),
+            mtime: Some(below.mtime),
+            ..SetAttr::default()
+        };
+        above.ops.set_attr(&above, &attr)?;
+    }
     let sb = SuperBlock::new(Box::new(OverlaySuper { fs: fs.clone() }), "overlay");
     sb.set_root(fs.inode(&sb, Some(upper.root()?), Some(lower.root()?), None)?);
     Ok(sb)
