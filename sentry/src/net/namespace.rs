@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::inet::ports::PortTable;
+use super::inet::tcp::TcpSocket;
+use super::inet::udp::UdpSocket;
 use super::unix::names::AbstractNames;
 use super::unix::scm::Inflight;
 use crate::cred::UserNamespace;
@@ -33,9 +35,9 @@ pub struct NetNamespace {
     pub lo_packets: AtomicU64,
     next_ino: Arc<AtomicU64>,
     /// TCP ports and connections.
-    pub tcp: PortTable<()>,
+    pub tcp: PortTable<TcpSocket>,
     /// UDP ports.
-    pub udp: PortTable<()>,
+    pub udp: PortTable<UdpSocket>,
     /// Abstract names of Unix sockets.
     pub unix: AbstractNames,
     /// Files on their way through Unix sockets, of all namespaces.

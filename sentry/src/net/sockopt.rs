@@ -266,6 +266,10 @@ pub fn get(cx: &mut Cx, base: &SockBase, name: i32, len: usize) -> Result<Option
             let (rcv, snd) = (base.rcvbuf.load(Ordering::Relaxed), base.sndbuf.load(Ordering::Relaxed));
             OptVal::from_slice([0u32, rcv, wmem, snd, 0, 0, 0, 0, 0].as_bytes())
         }
+        so::PEERCRED if base.family != abi::socket::af::UNIX => {
+            let nobody = [0i32, -1, -1];
+            nobody.iter().flat_map(|v| v.to_ne_bytes()).collect()
+        }
         so::PEERSEC => return Err(Errno::ENOPROTOOPT),
         _ => {
             let _ = cx;

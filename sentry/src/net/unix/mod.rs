@@ -26,6 +26,7 @@ use crate::task::{Cx, Task};
 use crate::usermem::UserAddr;
 use crate::wait::Events;
 
+pub use connect::backlog;
 pub use names::UnixName;
 use scm::Rights;
 
