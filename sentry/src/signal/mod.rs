@@ -11,9 +11,11 @@ mod frame;
 mod mask;
 mod permission;
 mod send;
+pub mod signalfd;
 
 pub use action::{DefaultAction, SaFlags};
 pub use altstack::AltStack;
+pub(crate) use frame::pop as frame_pop;
 pub use info::SigInfo;
 pub use mask::TaskSignals;
 pub use permission::{may_kill, sender_info};

@@ -21,6 +21,8 @@ pub struct TaskAttr {
     pub mce_kill: u32,
     /// `PR_SET_TSC`: 1 enabled.
     pub tsc_mode: u32,
+    /// `PR_SET_THP_DISABLE`
+    pub thp_disable: bool,
     /// `PR_SET_IO_FLUSHER`
     pub io_flusher: bool,
 }
@@ -72,6 +74,7 @@ impl TaskAttr {
             },
             mce_kill: 2,
             tsc_mode: 1,
+            thp_disable: false,
             io_flusher: false,
         }
     }

@@ -86,9 +86,16 @@ impl TaskTable {
         }
     }
 
-    /// A process without parent that shall be forgotten, with all that is left of it.
-    pub(super) fn reap(&self, group: &ThreadGroup) {
-        self.lock().release(group.tgid);
+    /// `PR_SET_CHILD_SUBREAPER`
+    pub fn set_subreaper(&self, group: &ThreadGroup, on: bool) {
+        if let Some(proc) = self.lock().procs.get_mut(&group.tgid) {
+            proc.subreaper = on;
+        }
+    }
+
+    /// `PR_GET_CHILD_SUBREAPER`
+    pub fn is_subreaper(&self, group: &ThreadGroup) -> bool {
+        self.lock().procs.get(&group.tgid).is_some_and(|p| p.subreaper)
     }
 }
 
