@@ -4,11 +4,12 @@
 
 mod calls;
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use abi::Errno;
 pub use calls::{Created, DirEntry, Opened, Page, SetAttr, TimeSet, Walked};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zerocopy::IntoBytes;
 
 pub use crate::proto::message::{DirChange, Entry, Made, Removed, Renamed, StatFs, open, rename, unlink};
@@ -26,7 +27,17 @@ pub struct Client {
     free: Mutex<Pool>,
     returned: Condvar,
     forgotten: Mutex<Vec<NodeId>>,
+    slow: OnceLock<SlowHook>,
 }
+
+/// Runs what it is given, which waits for the Gofer: see [`Client::on_slow`].
+pub type SlowHook = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+/// A reply that has not come after this time waits for a disk.
+const QUICK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000,
+};
 
 struct Pool {
     free: Vec<Conn>,
@@ -61,7 +72,14 @@ impl Client {
             }),
             returned: Condvar::new(),
             forgotten: Mutex::new(Vec::new()),
+            slow: OnceLock::new(),
         }
+    }
+
+    /// Sets what carries the wait for a reply that does not come at once, so that the caller's thread can be replaced
+    /// meanwhile. Only the first one counts.
+    pub fn on_slow(&self, hook: SlowHook) {
+        let _first_one_stays = self.slow.set(hook);
     }
 
     /// Whether the Gofer is gone: every call then fails with `EIO`.
@@ -137,7 +155,7 @@ impl Client {
         let exchanged = self.send_forgotten(&mut conn, FORGET_BATCH).and_then(|()| {
             conn.start(op);
             build(&mut conn.out);
-            conn.exchange()
+            conn.exchange(self.slow.get())
         });
         let (len, fd) = match exchanged {
             Ok(done) => done,
@@ -194,14 +212,29 @@ impl Conn {
     }
 
     /// Sends what was built and receives its reply; tells the reply's length.
-    fn exchange(&mut self) -> Result<(usize, Option<OwnedFd>), Errno> {
+    fn exchange(&mut self, slow: Option<&SlowHook>) -> Result<(usize, Option<OwnedFd>), Errno> {
         self.send()?;
         self.into.resize(MAX_MESSAGE, 0);
-        let (len, fd) = transport::recv_with_fd(self.socket.as_fd(), &mut self.into)?;
+        let socket = self.socket.as_fd();
+        let (len, fd) = match slow {
+            Some(slow) if !comes_soon(socket) => {
+                let mut got = Err(Errno::EIO);
+                slow(&mut || got = transport::recv_with_fd(socket, &mut self.into));
+                got?
+            }
+            _ => transport::recv_with_fd(socket, &mut self.into)?,
+        };
         let header: ReplyHeader = Reader::new(self.into.get(..len).unwrap_or_default()).fixed()?;
         if header.size as usize != len || header.id != self.last_id {
             return Err(Errno::EPROTO);
         }
         Ok((len, fd))
     }
+}
+
+/// Waits for a reply for a short time.
+fn comes_soon(socket: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    // An error of the wait itself will show when the reply is received.
+    !matches!(poll(&mut fds, Some(&QUICK)), Ok(0))
 }

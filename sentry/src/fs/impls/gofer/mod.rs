@@ -78,6 +78,10 @@ pub fn mount(
     index: u32,
     sharing: Sharing,
 ) -> Result<Arc<SuperBlock>> {
+    if let Some(executor) = executor.cloned() {
+        // A reply that waits for a disk must not hold up other tasks.
+        client.on_slow(Box::new(move |work| executor.blocking(work)));
+    }
     let root = client.attach(index)?;
     let fs = Arc::new(Fs {
         client: client.clone(),
