@@ -232,17 +232,6 @@ pub(super) fn sys_vhangup(cx: &mut Cx) -> SysResult<u64> {
     Err(cx.task.kernel.counters.missing("vhangup", 0, Errno::ENOSYS).into())
 }
 
-/// `seccomp(2)`
-pub(super) fn sys_seccomp(cx: &mut Cx, operation: u32, flags: u32, args: UserAddr) -> SysResult<u64> {
-    let _ = (flags, args);
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("seccomp", u64::from(operation), Errno::ENOSYS)
-        .into())
-}
-
 /// `set_robust_list(2)`
 pub(super) fn sys_set_robust_list(cx: &mut Cx, head: UserAddr, len: usize) -> SysResult<u64> {
     if len != 24 {

@@ -20,6 +20,7 @@ mod poll;
 mod prctl;
 mod process;
 mod rw;
+mod seccomp;
 mod signal;
 mod stat;
 mod sysv;

@@ -59,12 +59,7 @@ pub(super) fn sys_prctl(cx: &mut Cx, option: i32, arg2: u64, arg3: u64, arg4: u6
             cx.write_bytes(UserAddr(arg2), &name)?;
             Ok(0)
         }
-        21 | 22 => Err(cx
-            .task
-            .kernel
-            .counters
-            .missing("prctl seccomp", u64::from(option.cast_unsigned()), Errno::EINVAL)
-            .into()),
+        21 | 22 => super::seccomp::prctl(cx, option, arg2, UserAddr(arg3)),
         23 => Ok(u64::from(cx.task.cred().bounding & bit(arg2)? != 0)),
         24 => drop_bounding(cx, arg2),
         25 => {

@@ -5,8 +5,8 @@
 
 use super::table_macro::table;
 use super::{
-    aio, dir, futex, ids, inotify, limits, misc, mm, mount, net, open, pipe, poll, prctl, process, rw, signal, stat,
-    sysv, time, xattr,
+    aio, dir, futex, ids, inotify, limits, misc, mm, mount, net, open, pipe, poll, prctl, process, rw, seccomp, signal,
+    stat, sysv, time, xattr,
 };
 
 table! {
@@ -166,7 +166,7 @@ table! {
     153 vhangup now misc::sys_vhangup() todo "";
     154 modify_ldt now misc::sys_modify_ldt(func, ptr, bytecount) todo "";
     155 pivot_root now mount::sys_pivot_root(new_root, put_old) todo "";
-    157 prctl now prctl::sys_prctl(option, arg2, arg3, arg4, arg5) partial "no PR_SET_MM, PR_SET_SECCOMP, PR_SET_TSC, PR_SET_MDWE, PR_SET_SYSCALL_USER_DISPATCH";
+    157 prctl now prctl::sys_prctl(option, arg2, arg3, arg4, arg5) partial "no PR_SET_MM, PR_SET_TSC, PR_SET_MDWE, PR_SET_SYSCALL_USER_DISPATCH";
     158 arch_prctl now misc::sys_arch_prctl(code, addr) partial "no ARCH_SET_CPUID off, shadow stacks";
     159 adjtimex now time::sys_adjtimex(buf) partial "reads only: changes are EPERM";
     160 setrlimit now limits::sys_setrlimit(resource, rlim) full "";
@@ -298,7 +298,7 @@ table! {
     314 sched_setattr now limits::sys_sched_setattr(pid, attr, flags) partial "no SCHED_DEADLINE";
     315 sched_getattr now limits::sys_sched_getattr(pid, attr, size, flags) full "";
     316 renameat2 now dir::sys_renameat2(olddirfd, oldpath, newdirfd, newpath, flags) todo "";
-    317 seccomp now misc::sys_seccomp(operation, flags, args) todo "";
+    317 seccomp now seccomp::sys_seccomp(operation, flags, args) partial "no user notification";
     318 getrandom wait misc::sys_getrandom(buf, buflen, flags) full "";
     319 memfd_create now open::sys_memfd_create(name, flags) todo "";
     322 execveat wait process::sys_execveat(dirfd, path, argv, envp, flags) full "";

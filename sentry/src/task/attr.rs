@@ -1,5 +1,7 @@
 //! Small per-thread settings that only calls read and write.
 
+use super::seccomp::Seccomp;
+
 /// Settings of one thread; a new thread or process starts with a copy, as said at each field.
 #[derive(Clone, Debug)]
 pub struct TaskAttr {
@@ -21,6 +23,8 @@ pub struct TaskAttr {
     pub mce_kill: u32,
     /// `PR_SET_TSC`: 1 enabled.
     pub tsc_mode: u32,
+    /// `seccomp(2)`; see `Task::filtered` too.
+    pub seccomp: Seccomp,
     /// `PR_SET_THP_DISABLE`
     pub thp_disable: bool,
     /// `PR_SET_IO_FLUSHER`
@@ -74,6 +78,7 @@ impl TaskAttr {
             },
             mce_kill: 2,
             tsc_mode: 1,
+            seccomp: Seccomp::Disabled,
             thp_disable: false,
             io_flusher: false,
         }

@@ -84,6 +84,7 @@ impl Task {
         signals: TaskSignals,
         attr: TaskAttr,
     ) -> Arc<Task> {
+        let filtered = attr.seccomp.mode() != 0;
         let task = Arc::new(Task {
             kernel: kernel.clone(),
             tid: pid.number(),
@@ -97,6 +98,7 @@ impl Task {
             interrupted: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            filtered: AtomicBool::new(filtered),
             cpu_ns: AtomicU64::new(0),
             vfork: Mutex::new(None),
         });

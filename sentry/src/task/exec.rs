@@ -158,6 +158,8 @@ impl Task {
         *self.vfork.lock() = from.vfork.lock().take();
         self.interrupted.store(true, Ordering::SeqCst);
         self.in_guest.store(false, Ordering::SeqCst);
+        let filtered = from.filtered.load(Ordering::SeqCst);
+        self.filtered.store(filtered, Ordering::SeqCst);
         self.killed.store(from.is_killed(), Ordering::SeqCst);
         self.cpu_ns.store(from.cpu_ns(), Ordering::Relaxed);
         from.slots.lock().mm = None;

@@ -17,6 +17,7 @@ pub mod pidfd;
 mod rlimit;
 mod robust;
 mod run;
+pub mod seccomp;
 mod session;
 mod stop;
 mod strace;
@@ -94,6 +95,8 @@ pub struct Task {
     in_guest: AtomicBool,
     /// The task is to end, whatever else.
     killed: AtomicBool,
+    /// `seccomp(2)` has a say in its calls.
+    filtered: AtomicBool,
     /// Processor time as last seen.
     cpu_ns: AtomicU64,
     /// The parent sleeps in `vfork(2)` until this is kept.

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use abi::{SysError, conv};
+use abi::{Errno, SysError, conv};
 use platform::{FaultInfo, Trap};
 
-use super::{Cx, Task, exit, strace};
+use super::seccomp::Verdict;
+use super::{Cx, Task, exit, seccomp, strace};
 use crate::signal::deliver::{Flow, before_guest};
 use crate::signal::info::Detail;
 use crate::signal::{SigInfo, Signal};
@@ -78,6 +79,24 @@ async fn syscall(cx: &mut Cx) {
         cx.local.resumed = Some(block.deadline);
     }
     cx.local.call = (nr, args);
+    if cx.task.filtered.load(Ordering::Relaxed) {
+        match seccomp::check(cx, nr, &args) {
+            Verdict::Run => {}
+            Verdict::Result(value) => {
+                cx.ctx.regs_mut().rax = value;
+                return;
+            }
+            Verdict::Exit(status) => {
+                cx.local.exit = Some(status);
+                return;
+            }
+            // Nobody traces.
+            Verdict::Trace(_) => {
+                cx.ctx.regs_mut().rax = Errno::ENOSYS.as_return();
+                return;
+            }
+        }
+    }
     let result = syscalls::serve(cx, nr, args).await;
     if cx.task.kernel.config.strace {
         strace::log(cx, nr, &args, &result);
