@@ -14,6 +14,8 @@ pub mod control;
 pub mod file;
 pub mod inet;
 pub mod namespace;
+pub mod netlink;
+pub mod proc;
 pub mod skb;
 pub mod sockopt;
 pub mod unix;
@@ -206,7 +208,7 @@ pub trait Socket: Any + Send + Sync {
 
 /// The network namespace of a task.
 pub fn namespace_of(task: &Task) -> Arc<NetNamespace> {
-    task.kernel.net.clone()
+    task.ns().net.clone()
 }
 
 /// Tells the process that nobody reads what it writes (`SIGPIPE`).
@@ -231,6 +233,7 @@ pub fn create(cx: &Cx, family: i32, kind: i32, protocol: i32) -> Result<Arc<dyn 
     match family {
         af::UNIX => Ok(unix::create(&cx.task, ns, kind, protocol)?),
         af::INET | af::INET6 => inet::create(cx, ns, family, kind, protocol),
+        af::NETLINK => Ok(netlink::create(cx, ns, kind, protocol)?),
         af::PACKET if !cx.task.cred().has_cap_in(&ns.user_ns, crate::cred::cap::NET_RAW) => Err(Errno::EPERM),
         _ => Err(Errno::EAFNOSUPPORT),
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::inet::ports::PortTable;
 use super::inet::tcp::TcpSocket;
 use super::inet::udp::UdpSocket;
+use super::netlink::NetlinkPorts;
 use super::unix::names::AbstractNames;
 use super::unix::scm::Inflight;
 use crate::cred::UserNamespace;
@@ -40,6 +41,8 @@ pub struct NetNamespace {
     pub udp: PortTable<UdpSocket>,
     /// Abstract names of Unix sockets.
     pub unix: AbstractNames,
+    /// Netlink ports.
+    pub netlink: NetlinkPorts,
     /// Files on their way through Unix sockets, of all namespaces.
     pub inflight: Arc<Inflight>,
 }
@@ -74,6 +77,7 @@ impl NetNamespace {
             tcp: PortTable::new(true),
             udp: PortTable::new(false),
             unix: AbstractNames::default(),
+            netlink: NetlinkPorts::default(),
             inflight,
         })
     }

@@ -6,6 +6,7 @@ use super::pid::PidNamespace;
 use crate::cred::UserNamespace;
 use crate::fs::mount::MountNamespace;
 use crate::kernel::Kernel;
+use crate::net::NetNamespace;
 use crate::sync::Mutex;
 
 /// Host and domain name (`uts_namespaces(7)`).
@@ -34,6 +35,8 @@ pub struct Nsproxy {
     pub uts: Arc<UtsNamespace>,
     /// Mounts.
     pub mnt: Arc<MountNamespace>,
+    /// Interfaces, ports, abstract names.
+    pub net: Arc<NetNamespace>,
     /// Where children get their numbers.
     pub pid_for_children: Arc<PidNamespace>,
 }
@@ -51,6 +54,7 @@ impl Nsproxy {
                 }),
             }),
             mnt,
+            net: kernel.net.clone(),
             pid_for_children: kernel.tasks.root_ns.clone(),
         }
     }

@@ -64,7 +64,7 @@ impl Nsproxy {
         if !cred.has_cap(cap::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let missing = flags & (CloneFlags::NEWTIME | CloneFlags::NEWCGROUP | CloneFlags::NEWNET | CloneFlags::NEWIPC);
+        let missing = flags & (CloneFlags::NEWTIME | CloneFlags::NEWCGROUP | CloneFlags::NEWIPC);
         if !missing.is_empty() {
             return Err(kernel
                 .counters
@@ -77,6 +77,9 @@ impl Nsproxy {
                 user_ns: cred.user_ns.clone(),
                 names: Mutex::new(old.uts.names.lock().clone()),
             });
+        }
+        if flags.contains(CloneFlags::NEWNET) {
+            new.net = old.net.unshare(kernel.unique_id(), cred.user_ns.clone());
         }
         if flags.contains(CloneFlags::NEWPID) {
             if old.pid_for_children.level >= MAX_LEVEL {
@@ -174,6 +177,8 @@ pub enum Namespace {
     Mount(Arc<crate::fs::mount::MountNamespace>),
     /// `uts`
     Uts(Arc<UtsNamespace>),
+    /// `net`
+    Net(Arc<crate::net::NetNamespace>),
     /// `pid` and `pid_for_children`
     Pid(Arc<PidNamespace>),
     /// `user`
@@ -188,6 +193,7 @@ impl Namespace {
             Namespace::User(task.cred().user_ns.clone()),
             Namespace::Mount(ns.mnt.clone()),
             Namespace::Uts(ns.uts.clone()),
+            Namespace::Net(ns.net.clone()),
             Namespace::Pid(task.pid.ns.clone()),
         ]
     }
@@ -197,6 +203,7 @@ impl Namespace {
         match self {
             Namespace::Mount(_) => CloneFlags::NEWNS,
             Namespace::Uts(_) => CloneFlags::NEWUTS,
+            Namespace::Net(_) => CloneFlags::NEWNET,
             Namespace::Pid(_) => CloneFlags::NEWPID,
             Namespace::User(_) => CloneFlags::NEWUSER,
         }
@@ -207,6 +214,7 @@ impl Namespace {
         match self {
             Namespace::Mount(ns) => ns.id,
             Namespace::Uts(ns) => ns.id,
+            Namespace::Net(ns) => ns.id,
             Namespace::Pid(ns) => ns.id,
             Namespace::User(ns) => ns.id,
         }
@@ -217,6 +225,7 @@ impl Namespace {
         match self {
             Namespace::Mount(_) => "mnt",
             Namespace::Uts(_) => "uts",
+            Namespace::Net(_) => "net",
             Namespace::Pid(_) => "pid",
             Namespace::User(_) => "user",
         }
@@ -229,6 +238,7 @@ impl Namespace {
         let owner = match self {
             Namespace::Mount(ns) => &ns.user_ns,
             Namespace::Uts(ns) => &ns.user_ns,
+            Namespace::Net(ns) => &ns.user_ns,
             Namespace::Pid(ns) => &ns.user_ns,
             Namespace::User(ns) => ns,
         };
@@ -257,6 +267,12 @@ impl Namespace {
                 let fs = task.fs();
                 fs.set_root(root.clone());
                 fs.set_cwd(root);
+            }
+            Namespace::Net(ns) => {
+                if !cred.has_cap(cap::SYS_ADMIN) {
+                    return Err(Errno::EPERM);
+                }
+                proxy.net = ns.clone();
             }
             Namespace::Uts(ns) => {
                 if !cred.has_cap(cap::SYS_ADMIN) {
