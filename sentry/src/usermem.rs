@@ -104,6 +104,28 @@ impl Cx {
         Ok(value)
     }
 
+    /// Copies in a structure that grows over time, with the size that the caller knows (`copy_struct_from_user`): shorter
+    /// is filled with zeros, longer must be zeros (`E2BIG`). `EINVAL` below `min`.
+    pub fn read_extensible<T: FromBytes + IntoBytes>(&self, addr: UserAddr, size: usize, min: usize) -> Result<T> {
+        if size < min {
+            return Err(Errno::EINVAL);
+        }
+        if u64::try_from(size).map_or(true, |s| s > PAGE_SIZE) {
+            return Err(Errno::E2BIG);
+        }
+        let mut raw = vec![0u8; size];
+        self.read_bytes(addr, &mut raw)?;
+        let mut value = T::new_zeroed();
+        let known = size_of::<T>().min(size);
+        if raw.iter().skip(known).any(|&b| b != 0) {
+            return Err(Errno::E2BIG);
+        }
+        if let (Some(to), Some(from)) = (value.as_mut_bytes().get_mut(..known), raw.get(..known)) {
+            to.copy_from_slice(from);
+        }
+        Ok(value)
+    }
+
     /// Copies a structure out.
     pub fn write_obj<T: IntoBytes + Immutable>(&mut self, addr: UserAddr, value: &T) -> Result<()> {
         self.write_bytes(addr, value.as_bytes())

@@ -265,6 +265,12 @@ impl Inode {
         self.writers.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Counts as a writer while what it gives lives; `ETXTBSY` while it is executed.
+    pub fn hold_write(self: &Arc<Self>) -> Result<WriteHold> {
+        self.begin_write()?;
+        Ok(WriteHold { inode: self.clone() })
+    }
+
     /// One more executes it, so that nobody may write; `ETXTBSY` while it is open for writing.
     pub fn deny_write(&self) -> Result<()> {
         let more = |n: i32| if n > 0 { None } else { n.checked_sub(1) };
@@ -277,5 +283,16 @@ impl Inode {
     /// Ends what [`Inode::deny_write`] began.
     pub fn allow_write(&self) {
         self.writers.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// See [`Inode::hold_write`].
+pub struct WriteHold {
+    inode: Arc<Inode>,
+}
+
+impl Drop for WriteHold {
+    fn drop(&mut self) {
+        self.inode.end_write();
     }
 }

@@ -23,6 +23,7 @@ pub mod open;
 pub mod perm;
 pub mod remove;
 pub mod rename;
+pub mod sigio;
 pub mod stat;
 pub mod super_block;
 pub mod vfs;

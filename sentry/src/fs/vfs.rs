@@ -17,6 +17,10 @@ pub struct Vfs {
     pub anon: AnonMounts,
     /// Device drivers.
     pub devices: Devices,
+    /// Who waits for whose locks.
+    pub lock_graph: super::locks::LockGraph,
+    /// Files with `O_ASYNC`.
+    pub async_files: super::sigio::AsyncFiles,
     /// Where memfds and shared anonymous memory are; made when first used.
     memfd: OnceLock<Arc<Mount>>,
 }
@@ -29,6 +33,8 @@ impl Vfs {
             anon: AnonMounts::new(&mounts),
             mounts,
             devices: Devices::default(),
+            lock_graph: super::locks::LockGraph::default(),
+            async_files: super::sigio::AsyncFiles::default(),
             memfd: OnceLock::new(),
         }
     }

@@ -55,3 +55,10 @@ pub fn cookie(sb: &super::SuperBlock) -> u32 {
 pub fn gone(inode: &Arc<Inode>) {
     let _ = inode;
 }
+
+/// Something was done through an open file.
+pub fn notify_file(file: &super::File, event: u32) {
+    if !file.mode.contains(super::FileMode::PATH) {
+        notify(&file.path.dentry, event);
+    }
+}

@@ -125,6 +125,12 @@ impl<'a> Walker<'a> {
         Ok(self)
     }
 
+    /// With other credentials than the task's (`access(2)`).
+    pub fn with_cred(mut self, cred: Arc<Cred>) -> Walker<'a> {
+        self.cred = cred;
+        self
+    }
+
     /// The credentials that the walk is made with.
     pub fn cred(&self) -> &Arc<Cred> {
         &self.cred
