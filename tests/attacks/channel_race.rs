@@ -36,7 +36,8 @@ unsafe fn race(round: u64) {
             while !STOP.load(SeqCst) {
                 for slot in 0..4 {
                     for offset in offsets {
-                        ((CHANNELS + slot * SLOT + offset) as *mut u32).write_volatile((noise.next() >> (noise.0 & 31)) as u32);
+                        ((CHANNELS + slot * SLOT + offset) as *mut u32)
+                            .write_volatile((noise.next() >> (noise.0 & 31)) as u32);
                     }
                 }
             }
@@ -47,7 +48,14 @@ unsafe fn race(round: u64) {
     for _ in 0..3000 {
         libc::pread(fd, buffer.as_mut_ptr().cast(), 512, 0);
         libc::getppid();
-        let at = libc::mmap(std::ptr::null_mut(), 8192, 3, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        let at = libc::mmap(
+            std::ptr::null_mut(),
+            8192,
+            3,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
         libc::munmap(at, 8192);
     }
     STOP.store(true, SeqCst);

@@ -38,12 +38,24 @@ fn main() {
 fn names(dir: &str, host: &str) {
     let up = "../".repeat(40);
     for path in [
-        format!("{dir}/../secret"), format!("{dir}/sub/../../secret"), format!("{dir}/{up}{host}/secret"), format!("{host}/secret"),
-        format!("{dir}/./.././/secret"), format!("{dir}/sub/{up}../secret"),
+        format!("{dir}/../secret"),
+        format!("{dir}/sub/../../secret"),
+        format!("{dir}/{up}{host}/secret"),
+        format!("{host}/secret"),
+        format!("{dir}/./.././/secret"),
+        format!("{dir}/sub/{up}../secret"),
     ] {
         try_read(&path);
     }
-    for (n, target) in [format!("{host}/secret"), "../secret".into(), format!("{up}{host}/secret"), "sub/../../secret".into()].iter().enumerate() {
+    for (n, target) in [
+        format!("{host}/secret"),
+        "../secret".into(),
+        format!("{up}{host}/secret"),
+        "sub/../../secret".into(),
+    ]
+    .iter()
+    .enumerate()
+    {
         let link = format!("{dir}/own-link-{n}");
         let _ = symlink(target, &link);
         try_read(&link);
@@ -81,9 +93,18 @@ fn proc_doors(host: &str) {
         }
         let _ = fs::write(format!("/proc/{pid}/exe"), "overwritten");
     }
-    for file in ["/proc/kcore", "/proc/kallsyms", "/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe"] {
+    for file in [
+        "/proc/kcore",
+        "/proc/kallsyms",
+        "/proc/sysrq-trigger",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/kernel/modprobe",
+    ] {
         let before = fs::read(file).unwrap_or_default();
-        if fs::write(file, "|/tmp/evil").is_ok() && file.ends_with("core_pattern") && fs::read(file).unwrap_or_default() == before {
+        if fs::write(file, "|/tmp/evil").is_ok()
+            && file.ends_with("core_pattern")
+            && fs::read(file).unwrap_or_default() == before
+        {
             println!("{file} pretends to be written");
         }
     }
@@ -109,8 +130,10 @@ fn renames(dir: &str) {
         unsafe { libc::_exit(0) };
     }
     let paths = [
-        format!("{dir}/race/a/b/c/../../../../secret"), format!("{dir}/race/a/b/c/../../../../../secret"),
-        format!("{dir}/race/swap/secret"), format!("{dir}/race/swap/../../secret"),
+        format!("{dir}/race/a/b/c/../../../../secret"),
+        format!("{dir}/race/a/b/c/../../../../../secret"),
+        format!("{dir}/race/swap/secret"),
+        format!("{dir}/race/swap/../../secret"),
     ];
     loop {
         for path in &paths {
@@ -127,11 +150,21 @@ fn renames(dir: &str) {
 
 /// Nodes for host devices, made inside and found there.
 fn devices(dir: &str) {
-    for (name, major, minor) in [("mem", 1, 1), ("port", 1, 4), ("vda", 254, 0), ("sda", 8, 0), ("kmsg", 1, 11)] {
+    for (name, major, minor) in [
+        ("mem", 1, 1),
+        ("port", 1, 4),
+        ("vda", 254, 0),
+        ("sda", 8, 0),
+        ("kmsg", 1, 11),
+    ] {
         let path = format!("{dir}/{name}\0");
         // SAFETY: the path ends with NUL.
         unsafe {
-            let kind = if name.ends_with("da") { libc::S_IFBLK } else { libc::S_IFCHR };
+            let kind = if name.ends_with("da") {
+                libc::S_IFBLK
+            } else {
+                libc::S_IFCHR
+            };
             libc::mknod(path.as_ptr().cast(), kind | 0o666, libc::makedev(major, minor));
             let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_NONBLOCK);
             if fd >= 0 {
@@ -168,7 +201,14 @@ fn handles(dir: &str) {
                 println!("a forged handle opened something");
             }
         }
-        libc::syscall(libc::SYS_name_to_handle_at, libc::AT_FDCWD, path.as_ptr(), handle.as_mut_ptr(), &mut mount, 0);
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            handle.as_mut_ptr(),
+            &mut mount,
+            0,
+        );
     }
 }
 

@@ -57,7 +57,10 @@ unsafe fn every_number(victim: &Victim, result: &AtomicI64) {
             continue;
         }
         let (status, got) = attempt(result, nr, [path, 0, 0, 0, 0, 0]);
-        assert!(!libc::WIFEXITED(status) && got == UNSET + 1, "call {nr} from stub text: status {status:#x}, result {got}");
+        assert!(
+            !libc::WIFEXITED(status) && got == UNSET + 1,
+            "call {nr} from stub text: status {status:#x}, result {got}"
+        );
         if nr % 50 == 0 {
             victim.check();
         }
@@ -80,9 +83,20 @@ unsafe fn descriptors(result: &AtomicI64) {
 
 /// Clones that nobody ordered make nothing.
 unsafe fn forks(victim: &Victim, result: &AtomicI64) {
-    for flags in [17, 0x8000 | 17, 0x100 | 17, 0x5_0f00, 0x2000_0000 | 17, 0x1000_0000 | 17, 0x0002_0000 | 17] {
+    for flags in [
+        17,
+        0x8000 | 17,
+        0x100 | 17,
+        0x5_0f00,
+        0x2000_0000 | 17,
+        0x1000_0000 | 17,
+        0x0002_0000 | 17,
+    ] {
         let (status, got) = attempt(result, 56, [flags, 0, 0, 0, 0, 0]);
-        assert!(got < 0 || !libc::WIFEXITED(status), "clone({flags:#x}) from stub text gave {got}");
+        assert!(
+            got < 0 || !libc::WIFEXITED(status),
+            "clone({flags:#x}) from stub text gave {got}"
+        );
         victim.check();
     }
     for (nr, args) in [
@@ -95,7 +109,10 @@ unsafe fn forks(victim: &Victim, result: &AtomicI64) {
         (28, [0x40_0000, 4096, 12, 0, 0, 0]),
     ] {
         let (status, got) = attempt(result, nr, args);
-        assert!(!libc::WIFEXITED(status) && got == UNSET + 1, "call {nr} {args:x?}: status {status:#x}, result {got}");
+        assert!(
+            !libc::WIFEXITED(status) && got == UNSET + 1,
+            "call {nr} {args:x?}: status {status:#x}, result {got}"
+        );
     }
     println!("unordered clones and odd arguments give nothing");
 }

@@ -5,8 +5,8 @@ mod takeover;
 use std::arch::asm;
 
 use takeover::{
-    CHANNELS, DOORBELL, Noise, SLOT, STUB_BASE, STUB_TEXT, Victim, find_syscall, has_stub, in_child, stub_call, stub_exit,
-    take_over,
+    CHANNELS, DOORBELL, Noise, SLOT, STUB_BASE, STUB_TEXT, Victim, find_syscall, has_stub, in_child, stub_call,
+    stub_exit, take_over,
 };
 
 fn main() {
@@ -50,9 +50,22 @@ const ATTACKS: &[(&str, Attack)] = &[
 
 /// What guest code may ask of the Sentry about addresses that are not the guest's.
 unsafe fn ordinary_calls(_: u64) {
-    for at in [STUB_BASE, STUB_BASE + 0x100_0000, CHANNELS, CHANNELS + SLOT, STUB_BASE + 0x2000_0000] {
+    for at in [
+        STUB_BASE,
+        STUB_BASE + 0x100_0000,
+        CHANNELS,
+        CHANNELS + SLOT,
+        STUB_BASE + 0x2000_0000,
+    ] {
         let at = at as *mut libc::c_void;
-        let mapped = libc::mmap(at, 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED, -1, 0);
+        let mapped = libc::mmap(
+            at,
+            4096,
+            7,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+            -1,
+            0,
+        );
         assert!(mapped == libc::MAP_FAILED, "mmap over the platform's range");
         libc::munmap(at, 4096);
         libc::mprotect(at, 4096, 7);
@@ -125,7 +138,7 @@ unsafe fn scribble_then_ring(round: u64) {
             // Small values reach further than noise: kinds, counts, orders.
             for slot in slots() {
                 (slot as *mut u32).write_volatile(1 + (turn & 1));
-                ((slot + 16) as *mut u32).write_volatile((turn % 7) as u32);
+                ((slot + 16) as *mut u32).write_volatile(turn % 7);
                 ((slot + 28) as *mut u32).write_volatile((noise.next() % 14) as u32);
             }
             stub_call(DOORBELL, [u64::from(turn) & 1, noise.next() & 0xff, 0, 0, 0, 0]);
@@ -148,7 +161,10 @@ unsafe fn ring_at_random(round: u64) {
     let mut noise = Noise(round + 5);
     if take_over() {
         for _ in 0..500 {
-            stub_call(DOORBELL, [noise.next() & 3, noise.next() & 0xffff, noise.next(), 0, 0, 0]);
+            stub_call(
+                DOORBELL,
+                [noise.next() & 3, noise.next() & 0xffff, noise.next(), 0, 0, 0],
+            );
         }
         stub_exit(0);
     }
@@ -166,7 +182,11 @@ unsafe fn forged_frame(round: u64) {
 unsafe fn jump_around(round: u64) {
     for at in (round * 512..round * 512 + 512).step_by(7) {
         let status = in_child(2, || {
-            takeover::call_at(STUB_BASE + at as usize, (at % 400) as i64, [at, CHANNELS as u64, 4096, 3, 0, 0]);
+            takeover::call_at(
+                STUB_BASE + at as usize,
+                (at % 400) as i64,
+                [at, CHANNELS as u64, 4096, 3, 0, 0],
+            );
         });
         let _ = status;
     }
@@ -186,11 +206,18 @@ unsafe fn close_all(_: u64) {
 unsafe fn legacy_entry(_: u64) {
     let result: i64;
     asm!("push rbx", "xor ebx, ebx", "int 0x80", "pop rbx", inout("rax") 20_i64 => result, out("rcx") _, out("rdx") _);
-    assert!(result < 0 || result == i64::from(libc::getpid()), "int 0x80 gave {result}");
+    assert!(
+        result < 0 || result == i64::from(libc::getpid()),
+        "int 0x80 gave {result}"
+    );
 }
 
 unsafe fn segment_bases(round: u64) {
     let Some(gate) = find_syscall() else { return };
     let code = [0x1001, 0x1002, 0x1003, 0x1004][(round & 3) as usize];
-    takeover::call_at(gate, 158, [code, if round < 4 { 0x4141_4141 } else { CHANNELS as u64 }, 0, 0, 0, 0]);
+    takeover::call_at(
+        gate,
+        158,
+        [code, if round < 4 { 0x4141_4141 } else { CHANNELS as u64 }, 0, 0, 0, 0],
+    );
 }

@@ -118,8 +118,14 @@ pub unsafe fn stub_exit(code: u64) -> ! {
 /// Memory that survives in all children.
 pub unsafe fn shared(bytes: usize) -> *mut u8 {
     libc::mmap(
-        std::ptr::null_mut(), bytes, PROT_READ | PROT_WRITE, libc::MAP_SHARED | MAP_ANONYMOUS, -1, 0,
-    ).cast()
+        std::ptr::null_mut(),
+        bytes,
+        PROT_READ | PROT_WRITE,
+        libc::MAP_SHARED | MAP_ANONYMOUS,
+        -1,
+        0,
+    )
+    .cast()
 }
 
 /// A process that must notice nothing: it answers on a pipe as long as its memory is as it was.
@@ -149,7 +155,11 @@ impl Victim {
             }
             libc::close(a[0]);
             libc::close(b[1]);
-            Victim { pid, to: a[1], from: b[0] }
+            Victim {
+                pid,
+                to: a[1],
+                from: b[0],
+            }
         }
     }
 
@@ -158,11 +168,21 @@ impl Victim {
         // SAFETY: plain calls on this frame's values.
         unsafe {
             let byte = 7_u8;
-            assert!(libc::write(self.to, (&raw const byte).cast(), 1) == 1, "the victim is gone");
-            let mut poll = libc::pollfd { fd: self.from, events: libc::POLLIN, revents: 0 };
+            assert!(
+                libc::write(self.to, (&raw const byte).cast(), 1) == 1,
+                "the victim is gone"
+            );
+            let mut poll = libc::pollfd {
+                fd: self.from,
+                events: libc::POLLIN,
+                revents: 0,
+            };
             assert!(libc::poll(&mut poll, 1, 5000) == 1, "the victim does not answer");
             let mut got = 0_u8;
-            assert!(libc::read(self.from, (&raw mut got).cast(), 1) == 1 && got == 7, "the victim's memory changed");
+            assert!(
+                libc::read(self.from, (&raw mut got).cast(), 1) == 1 && got == 7,
+                "the victim's memory changed"
+            );
         }
     }
 
