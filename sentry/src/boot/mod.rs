@@ -1,11 +1,137 @@
 //! From a donated configuration to a running container.
 
 pub mod config;
+pub mod container;
 pub mod control;
+mod launch;
+mod server;
+mod stdio;
+mod tree;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use platform::OpenOptions;
+
+use self::config::{BootConfig, BootError, BootStatus};
+use self::container::Container;
+use crate::executor::{Executor, FdEvents, HostFd};
+use crate::kernel::Kernel;
+
+/// Why there is no container.
+#[derive(Debug)]
+pub struct Failed {
+    /// One line for people.
+    pub message: String,
+    /// Exit code for `runsc`.
+    pub exit_code: i32,
+}
+
+impl Failed {
+    fn new(message: impl Into<String>) -> Failed {
+        Failed { message: message.into(), exit_code: 128 }
+    }
+}
+
+/// Takes a donated fd over.
+fn donated(number: i32, what: &str) -> Result<OwnedFd, Failed> {
+    platform::host::inherited::take(number).map_err(|e| Failed::new(format!("donated fd {number} ({what}): {e}")))
+}
 
 /// Entry point of the sandbox process (`runsc boot`): builds the kernel and the container, runs it, and gives the exit
 /// code for the host process. Called with all namespaces and credentials already set up by `runsc`.
-pub fn run(config: config::BootConfig) -> i32 {
-    let _ = config;
-    128
+pub fn run(config: BootConfig) -> i32 {
+    if let Some(log) = config.fds.log.and_then(|n| donated(n, "log").ok()) {
+        crate::log::init(log, config.sandbox.debug);
+    }
+    let ready = config.fds.ready.and_then(|n| donated(n, "ready").ok());
+    match boot(config, ready) {
+        Ok(code) => code,
+        Err(code) => code,
+    }
+}
+
+/// Tells the waiting `runsc` how it went.
+fn report(ready: Option<OwnedFd>, error: Option<&Failed>) {
+    let error = error.map(|f| BootError { message: f.message.clone(), exit_code: f.exit_code });
+    if let (Some(fd), Ok(mut text)) = (ready, serde_json::to_string(&BootStatus { error })) {
+        text.push('\n');
+        let _ = rustix::io::write(&fd, text.as_bytes());
+    }
+}
+
+fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
+    let built = build(&config);
+    let (kernel, seed) = match built {
+        Ok(built) => built,
+        Err(failed) => {
+            report(ready, Some(&failed));
+            return Err(failed.exit_code);
+        }
+    };
+    let code = Arc::new(AtomicI32::new(128));
+    let executor = kernel.executor.clone();
+    let (executor2, code2) = (executor.clone(), code.clone());
+    executor.spawn(async move {
+        code2.store(live(seed, ready).await, Ordering::SeqCst);
+        executor2.stop();
+    });
+    let workers = usize::try_from(kernel.config.cpus).unwrap_or(2).clamp(2, 64);
+    executor.run(workers.max(3));
+    Ok(code.load(Ordering::SeqCst))
+}
+
+/// Everything that can be made before any guest code runs, while the process has one thread.
+fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
+    let proc = config.fds.proc.map(|n| donated(n, "proc")).transpose()?;
+    let options = OpenOptions { proc, ..OpenOptions::default() };
+    let platform = platform::open(&config.sandbox.platform, options).map_err(|e| Failed::new(e.to_string()))?;
+    let executor = Executor::new(platform.clone()).map_err(|e| Failed::new(format!("event queue: {e}")))?;
+    let kernel = Kernel::new(platform, executor, config.sandbox.clone());
+    let seed = launch::prepare(&kernel, config)?;
+    Ok((kernel, seed))
+}
+
+/// The container from its first process to its end; gives the exit code.
+async fn live(seed: launch::Seed, ready: Option<OwnedFd>) -> i32 {
+    let executor = seed.kernel.executor.clone();
+    let start = seed.start.as_ref().map(|fd| HostFd::new(&executor, fd.clone(), FdEvents::IN | FdEvents::RDHUP));
+    let control = seed.control.clone();
+    let container: Arc<Container> = match seed.launch().await {
+        Ok(container) => container,
+        Err(failed) => {
+            report(ready, Some(&failed));
+            return failed.exit_code;
+        }
+    };
+    if let Some(listener) = control {
+        executor.spawn(server::serve(executor.clone(), listener, container.clone()));
+    }
+    report(ready, None);
+    if let Some(start) = start
+        && !wait_for_start(&start).await
+    {
+        return 128;
+    }
+    container.start();
+    container.finished().await
+}
+
+/// One byte on the pipe is the order to start; its end without is the end of the sandbox.
+async fn wait_for_start(start: &HostFd) -> bool {
+    loop {
+        let mut byte = [0u8; 1];
+        if ready_to_read(start.fd().as_fd()) {
+            return matches!(rustix::io::read(start.fd(), &mut byte), Ok(1));
+        }
+        start.changed().await;
+    }
+}
+
+fn ready_to_read(fd: std::os::fd::BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&zero)).is_ok_and(|n| n > 0)
 }

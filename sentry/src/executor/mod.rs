@@ -4,6 +4,7 @@
 //! thread that caught it. Another is the *reactor*: it waits for timers and host fds. The rest are parked until there is
 //! more than one ready task, or until somebody announces work that can block for long ([`Executor::blocking`]).
 
+mod host_fd;
 mod reactor;
 mod timers;
 
@@ -21,6 +22,7 @@ use platform::Platform;
 use crate::sync::Mutex;
 use crate::wait::Listener;
 
+pub use host_fd::HostFd;
 use reactor::Reactor;
 pub use reactor::{FdEvents, FdKey};
 pub use timers::TimerKey;

@@ -6,6 +6,7 @@
 
 mod advise;
 mod brk;
+mod fault;
 mod info;
 mod map;
 mod remap;

@@ -1,0 +1,81 @@
+//! The control socket: one JSON request per packet, one JSON reply; fds of an exec come with the packet.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno as HostErrno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, accept_with,
+    recvmsg, sendmsg,
+};
+
+use super::container::Container;
+use super::control::{Reply, Request};
+use crate::executor::{Executor, FdEvents, HostFd};
+
+/// Largest request; an exec's arguments and environment fit.
+const MAX_REQUEST: usize = 4 << 20;
+
+/// Answers on the listening socket until the sandbox ends.
+pub async fn serve(executor: Arc<Executor>, listener: OwnedFd, container: Arc<Container>) {
+    let listener = HostFd::new(&executor, Arc::new(listener), FdEvents::IN);
+    loop {
+        match accept_with(listener.fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(connection) => {
+                let (executor2, container) = (executor.clone(), container.clone());
+                executor.spawn(async move { talk(executor2, connection, container).await });
+            }
+            Err(HostErrno::AGAIN) => listener.changed().await,
+            Err(HostErrno::INTR | HostErrno::CONNABORTED) => {}
+            Err(e) => {
+                crate::log::warn(format_args!("control socket: {e}"));
+                return;
+            }
+        }
+    }
+}
+
+async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Container>) {
+    let connection = HostFd::new(&executor, Arc::new(connection), FdEvents::IN | FdEvents::RDHUP);
+    let mut buf = vec![0u8; MAX_REQUEST];
+    loop {
+        let (len, fds) = match receive(&connection, &mut buf) {
+            Ok(packet) => packet,
+            Err(HostErrno::AGAIN) => {
+                connection.changed().await;
+                continue;
+            }
+            Err(HostErrno::INTR) => continue,
+            Err(_) => return,
+        };
+        if len == 0 {
+            return;
+        }
+        let request = serde_json::from_slice::<Request>(buf.get(..len).unwrap_or_default());
+        let reply = match request {
+            Ok(request) => container.answer(request, fds).await,
+            Err(e) => Reply::Failed { message: format!("control request: {e}"), exit_code: 128 },
+        };
+        let Ok(text) = serde_json::to_vec(&reply) else { return };
+        let mut none = SendAncillaryBuffer::default();
+        if sendmsg(connection.fd(), &[IoSlice::new(&text)], &mut none, SendFlags::NOSIGNAL).is_err() {
+            return;
+        }
+    }
+}
+
+fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HostErrno> {
+    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let got = recvmsg(connection.fd(), &mut [std::io::IoSliceMut::new(buf)], &mut ancillary, flags)?;
+    let mut fds = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Ok((got.bytes, fds))
+}

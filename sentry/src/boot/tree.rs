@@ -1,0 +1,201 @@
+//! The container's file system tree: root, mounts, devices, masked and read-only paths.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::errno::Result;
+use gofer::client::Client;
+
+use super::config::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Overlay};
+use crate::cred::Cred;
+use crate::fs::mount::{Mount, MountFlags, MountNamespace, tree};
+use crate::fs::namei::{Lookup, Walker};
+use crate::fs::stat::makedev;
+use crate::fs::{FileType, MountArgs, NewNode, Path, SuperBlock, impls};
+use crate::kernel::Kernel;
+
+/// A step that failed, in words for the operator.
+pub struct Failure {
+    /// What was to be done, on what.
+    pub what: String,
+    /// How it failed.
+    pub errno: Errno,
+}
+
+trait During<T> {
+    fn during(self, what: impl FnOnce() -> String) -> std::result::Result<T, Failure>;
+}
+
+impl<T> During<T> for Result<T> {
+    fn during(self, what: impl FnOnce() -> String) -> std::result::Result<T, Failure> {
+        self.map_err(|errno| Failure { what: what(), errno })
+    }
+}
+
+/// Builds the tree; gives its mount namespace.
+pub fn build(
+    kernel: &Arc<Kernel>,
+    client: &Arc<Client>,
+    config: &ContainerConfig,
+    cred: &Arc<Cred>,
+) -> std::result::Result<Arc<MountNamespace>, Failure> {
+    let builder = Builder { kernel, client, cred, exclusive: kernel.config.exclusive_rootfs };
+    let root = builder.root(config).during(|| "root file system".to_owned())?;
+    let flags = if config.root_readonly { MountFlags::RDONLY } else { MountFlags::empty() };
+    // Mount points are made before the root becomes read-only.
+    let ns = MountNamespace::new_root(kernel, root, MountFlags::empty(), b"none").during(|| "mount root".to_owned())?;
+    let at = ns.root_path().during(|| "mount root".to_owned())?;
+    for mount in &config.mounts {
+        builder.mount(&at, mount).during(|| format!("mount {:?}", mount.destination))?;
+    }
+    for device in &config.devices {
+        builder.device(&at, device).during(|| format!("device {:?}", device.path))?;
+    }
+    for path in &config.masked_paths {
+        builder.mask(&at, path).during(|| format!("mask {path:?}"))?;
+    }
+    for path in &config.readonly_paths {
+        builder.make_readonly(&at, path).during(|| format!("make {path:?} read-only"))?;
+    }
+    let root = ns.root().during(|| "root".to_owned())?;
+    root.set_flags(flags);
+    Ok(ns)
+}
+
+struct Builder<'a> {
+    kernel: &'a Arc<Kernel>,
+    client: &'a Arc<Client>,
+    cred: &'a Arc<Cred>,
+    exclusive: bool,
+}
+
+impl Builder<'_> {
+    fn root(&self, config: &ContainerConfig) -> Result<Arc<SuperBlock>> {
+        let lower = impls::gofer::mount(self.client, config.root_gofer_mount, self.exclusive)?;
+        match config.root_overlay {
+            Overlay::None => Ok(lower),
+            Overlay::Memory => {
+                let upper = self.internal("tmpfs", b"", b"mode=755")?;
+                impls::overlay::mount(lower, upper)
+            }
+            Overlay::Gofer(index) => {
+                let upper = impls::gofer::mount(self.client, index, self.exclusive)?;
+                impls::overlay::mount(lower, upper)
+            }
+        }
+    }
+
+    fn internal(&self, name: &str, source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
+        let fstype = impls::registry().iter().find(|t| t.name() == name).ok_or(Errno::ENODEV)?;
+        fstype.mount(&MountArgs { kernel: self.kernel, task: None, source, data, flags: 0 })
+    }
+
+    fn lookup(&self, root: &Path, path: &[u8]) -> Result<Path> {
+        Walker::with_root(root, self.cred.clone(), Lookup::FOLLOW).start(-1, path)?.finish(path)
+    }
+
+    /// The place of that name; missing directories are made, and the last component as a directory or an empty file.
+    fn make_place(&self, root: &Path, path: &str, directory: bool) -> Result<Path> {
+        let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+        let mut so_far = String::new();
+        for (i, part) in parts.iter().enumerate() {
+            let dir = self.lookup(root, if so_far.is_empty() { b"/" } else { so_far.as_bytes() })?;
+            so_far.push('/');
+            so_far.push_str(part);
+            match self.lookup(root, so_far.as_bytes()) {
+                Ok(_) => {}
+                Err(Errno::ENOENT) => {
+                    let last = i + 1 == parts.len();
+                    let mode = if last && !directory { 0o100_644 } else { 0o040_755 };
+                    let node = NewNode { mode, uid: self.cred.fsuid, gid: self.cred.fsgid, rdev: 0 };
+                    let inode = dir.inode().ops.create(dir.inode(), part.as_bytes(), &node)?;
+                    dir.dentry.insert(part.as_bytes(), inode);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.lookup(root, if so_far.is_empty() { b"/" } else { so_far.as_bytes() })
+    }
+
+    fn attach(&self, sb: Arc<SuperBlock>, at: &Path, flags: MountFlags, source: &[u8]) -> Result<Arc<Mount>> {
+        let dentry = crate::fs::dentry::Dentry::new_root(sb.root()?);
+        let mount = Mount::new(&self.kernel.vfs.mounts, sb, dentry, flags, source);
+        tree::attach(&mount, at)?;
+        Ok(mount)
+    }
+
+    fn mount(&self, root: &Path, mount: &MountConfig) -> Result<()> {
+        let flags = MountFlags::from_ms(mount.flags);
+        match &mount.kind {
+            MountKind::Bind { gofer_mount, file } => {
+                let at = self.make_place(root, &mount.destination, !file)?;
+                // What is bound is shared with the host and others: asked again at each walk.
+                let sb = impls::gofer::mount(self.client, *gofer_mount, false)?;
+                self.attach(sb, &at, flags, mount.source.as_bytes())?;
+            }
+            MountKind::Internal(name) => {
+                let at = self.make_place(root, &mount.destination, true)?;
+                let data = mount.data.join(",");
+                let sb = self.internal(name, mount.source.as_bytes(), data.as_bytes())?;
+                self.attach(sb, &at, flags, mount.source.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn device(&self, root: &Path, device: &DeviceConfig) -> Result<()> {
+        let (dir, name) = device.path.rsplit_once('/').ok_or(Errno::EINVAL)?;
+        let dir = self.make_place(root, dir, true)?;
+        let kind = match device.kind {
+            'c' | 'u' => FileType::CharDevice,
+            'b' => FileType::BlockDevice,
+            'p' => FileType::Fifo,
+            _ => return Err(Errno::EINVAL),
+        };
+        let node = NewNode {
+            mode: kind.mode_bits() | (device.mode & 0o7777),
+            uid: device.uid,
+            gid: device.gid,
+            rdev: makedev(device.major, device.minor),
+        };
+        match dir.inode().ops.create(dir.inode(), name.as_bytes(), &node) {
+            Ok(inode) => {
+                dir.dentry.insert(name.as_bytes(), inode);
+                Ok(())
+            }
+            // The default devices are listed by some engines too.
+            Err(Errno::EEXIST) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Hides a path: a directory behind an empty read-only one, anything else behind `/dev/null` (`linux.maskedPaths`).
+    fn mask(&self, root: &Path, path: &str) -> Result<()> {
+        let at = match self.lookup(root, path.as_bytes()) {
+            Ok(at) => at,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        if at.inode().is_dir() {
+            let sb = self.internal("tmpfs", b"", b"size=0,mode=755")?;
+            self.attach(sb, &at, MountFlags::RDONLY, b"tmpfs")?;
+        } else {
+            let null = self.lookup(root, b"/dev/null")?;
+            let mount = tree::bind_copy(&null, false)?;
+            tree::attach(&mount, &at)?;
+        }
+        Ok(())
+    }
+
+    /// Binds a path over itself, read-only (`linux.readonlyPaths`).
+    fn make_readonly(&self, root: &Path, path: &str) -> Result<()> {
+        let at = match self.lookup(root, path.as_bytes()) {
+            Ok(at) => at,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let mount = tree::bind_copy(&at, true)?;
+        mount.set_flags(mount.flags() | MountFlags::RDONLY);
+        tree::attach(&mount, &at)
+    }
+}
