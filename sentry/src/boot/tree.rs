@@ -69,6 +69,34 @@ struct Builder<'a> {
     exclusive: bool,
 }
 
+fn lookup(root: &Path, path: &[u8], cred: &Arc<Cred>) -> Result<Path> {
+    Walker::with_root(root, cred.clone(), Lookup::FOLLOW).start(-1, path)?.finish(path)
+}
+
+/// The place of that name; missing directories are made, and the last component as a directory or an empty file.
+fn make_place(root: &Path, path: &str, directory: bool, cred: &Arc<Cred>) -> Result<Path> {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    let mut at = lookup(root, b"/", cred)?;
+    let mut so_far = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        so_far.push('/');
+        so_far.push_str(part);
+        at = match lookup(root, so_far.as_bytes(), cred) {
+            Ok(there) => there,
+            Err(Errno::ENOENT) => {
+                let last = i + 1 == parts.len();
+                let mode = if last && !directory { 0o100_644 } else { 0o040_755 };
+                let node = NewNode { mode, uid: cred.fsuid, gid: cred.fsgid, rdev: 0 };
+                let inode = at.inode().ops.create(at.inode(), part.as_bytes(), &node)?;
+                let dentry = at.dentry.insert(part.as_bytes(), inode);
+                Path { mnt: at.mnt.clone(), dentry }
+            }
+            Err(e) => return Err(e),
+        };
+    }
+    Ok(at)
+}
+
 impl Builder<'_> {
     fn root(&self, config: &ContainerConfig) -> Result<Arc<SuperBlock>> {
         let lower = impls::gofer::mount(self.client, config.root_gofer_mount, self.exclusive)?;
@@ -91,30 +119,11 @@ impl Builder<'_> {
     }
 
     fn lookup(&self, root: &Path, path: &[u8]) -> Result<Path> {
-        Walker::with_root(root, self.cred.clone(), Lookup::FOLLOW).start(-1, path)?.finish(path)
+        lookup(root, path, self.cred)
     }
 
-    /// The place of that name; missing directories are made, and the last component as a directory or an empty file.
     fn make_place(&self, root: &Path, path: &str, directory: bool) -> Result<Path> {
-        let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-        let mut so_far = String::new();
-        for (i, part) in parts.iter().enumerate() {
-            let dir = self.lookup(root, if so_far.is_empty() { b"/" } else { so_far.as_bytes() })?;
-            so_far.push('/');
-            so_far.push_str(part);
-            match self.lookup(root, so_far.as_bytes()) {
-                Ok(_) => {}
-                Err(Errno::ENOENT) => {
-                    let last = i + 1 == parts.len();
-                    let mode = if last && !directory { 0o100_644 } else { 0o040_755 };
-                    let node = NewNode { mode, uid: self.cred.fsuid, gid: self.cred.fsgid, rdev: 0 };
-                    let inode = dir.inode().ops.create(dir.inode(), part.as_bytes(), &node)?;
-                    dir.dentry.insert(part.as_bytes(), inode);
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        self.lookup(root, if so_far.is_empty() { b"/" } else { so_far.as_bytes() })
+        make_place(root, path, directory, self.cred)
     }
 
     fn attach(&self, sb: Arc<SuperBlock>, at: &Path, flags: MountFlags, source: &[u8]) -> Result<Arc<Mount>> {
@@ -197,5 +206,14 @@ impl Builder<'_> {
         let mount = tree::bind_copy(&at, true)?;
         mount.set_flags(mount.flags() | MountFlags::RDONLY);
         tree::attach(&mount, &at)
+    }
+}
+
+/// The working directory of a process; made if missing, as runc does.
+pub fn directory(root: &Path, path: &str, cred: &Arc<Cred>) -> Result<Path> {
+    let walker = Walker::with_root(root, cred.clone(), Lookup::FOLLOW | Lookup::DIRECTORY);
+    match walker.start(-1, path.as_bytes())?.finish(path.as_bytes()) {
+        Err(Errno::ENOENT) => make_place(root, path, true, cred),
+        other => other,
     }
 }

@@ -4,9 +4,11 @@
 //! signal; try again. [`Blocker`] carries it, so that `EINTR`, time-outs and lost wake-ups have one home.
 
 mod blocker;
+mod internal;
 mod queue;
 
 pub use blocker::{Blocked, Blocker, Deadline};
+pub use internal::InternalWait;
 pub use queue::{Events, Listener, WaitKey, WaitQueue};
 
 /// Lets other tasks run once.

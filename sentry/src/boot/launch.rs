@@ -1,0 +1,218 @@
+//! The first process of the container, and those that `runsc exec` adds.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use abi::Errno;
+use gofer::client::Client;
+
+use super::config::{BootConfig, ContainerConfig, ProcessConfig};
+use super::container::Container;
+use super::stdio::Stdio;
+use super::{Failed, donated, tree};
+use crate::cred::Cred;
+use crate::fs::mount::MountNamespace;
+use crate::fs::{FdTable, FsContext};
+use crate::kernel::Kernel;
+use crate::loader;
+use crate::mm::Mm;
+use crate::task::{ContainerProcess, Cx, Nsproxy, Resource, Rlimit, Rlimits};
+
+/// All that the first process needs.
+pub struct Seed {
+    pub kernel: Arc<Kernel>,
+    pub start: Option<Arc<OwnedFd>>,
+    pub control: Option<OwnedFdHandle>,
+    config: ContainerConfig,
+    mounts: Arc<MountNamespace>,
+    ns: Nsproxy,
+    stdio: Vec<OwnedFd>,
+    extra: Vec<(i32, OwnedFd)>,
+}
+
+/// The listening control socket.
+pub type OwnedFdHandle = Arc<OwnedFd>;
+
+/// Takes the donated fds and builds the container's tree.
+pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed> {
+    let fds = &config.fds;
+    let take = |numbers: &[i32], what: &str| -> Result<Vec<OwnedFd>, Failed> {
+        numbers.iter().map(|&n| donated(n, what)).collect()
+    };
+    let gofer = take(&fds.gofer, "gofer")?;
+    let stdio = take(&fds.stdio, "stdio")?;
+    let start = fds.start.map(|n| donated(n, "start")).transpose()?.map(Arc::new);
+    let control = fds.control.map(|n| donated(n, "control")).transpose()?.map(Arc::new);
+    let extra: Result<Vec<(i32, OwnedFd)>, Failed> =
+        fds.extra.iter().map(|&(guest, n)| Ok((guest, donated(n, "preserved")?))).collect();
+    let extra = extra?;
+    let client = Arc::new(Client::new(gofer));
+    let container = &config.container;
+    let cred = Arc::new(builder_cred(kernel));
+    let mounts = tree::build(kernel, &client, container, &cred)
+        .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
+    let ns = Nsproxy::first(kernel, mounts.clone(), container.hostname.as_bytes(), container.domainname.as_bytes());
+    Ok(Seed { kernel: kernel.clone(), start, control, config: container.clone(), mounts, ns, stdio, extra })
+}
+
+/// Credentials that the container is built with: everything.
+fn builder_cred(kernel: &Kernel) -> Cred {
+    let all = crate::cred::cap::FULL;
+    cred(kernel, &ProcessConfig {
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: "/".into(),
+        terminal: false,
+        console_size: None,
+        uid: 0,
+        gid: 0,
+        additional_gids: Vec::new(),
+        umask: 0,
+        capabilities: super::config::Capabilities {
+            bounding: all,
+            effective: all,
+            inheritable: 0,
+            permitted: all,
+            ambient: 0,
+        },
+        rlimits: Vec::new(),
+        no_new_privileges: false,
+        oom_score_adj: 0,
+    })
+}
+
+fn cred(kernel: &Kernel, process: &ProcessConfig) -> Cred {
+    let mut groups = process.additional_gids.clone();
+    groups.sort_unstable();
+    groups.dedup();
+    let (uid, gid, caps) = (process.uid, process.gid, process.capabilities);
+    Cred {
+        uid,
+        euid: uid,
+        suid: uid,
+        fsuid: uid,
+        gid,
+        egid: gid,
+        sgid: gid,
+        fsgid: gid,
+        groups: Arc::new(groups),
+        permitted: caps.permitted,
+        effective: caps.effective,
+        inheritable: caps.inheritable,
+        bounding: caps.bounding,
+        ambient: caps.ambient,
+        securebits: 0,
+        no_new_privs: process.no_new_privileges,
+        user_ns: kernel.root_user_ns.clone(),
+    }
+}
+
+fn rlimits(process: &ProcessConfig) -> Rlimits {
+    let mut limits = Rlimits::default();
+    for &(number, soft, hard) in &process.rlimits {
+        if let Some(resource) = Resource::new(number) {
+            limits.set(resource, Rlimit { soft, hard });
+        }
+    }
+    limits
+}
+
+/// Like `strerror(3)`, in the words that engines look for.
+pub fn text(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(i32::from(errno.raw())).to_string().split(" (os error").next().unwrap_or("").to_lowercase()
+}
+
+impl Seed {
+    /// Makes the first process, with its program loaded and not yet running.
+    pub async fn launch(self) -> Result<Arc<Container>, Failed> {
+        let process = self.config.process.clone();
+        let stdio = Stdio::new(&self.kernel, self.stdio, process.terminal, process.console_size)?;
+        let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &stdio).await?;
+        for (number, fd) in self.extra {
+            let file = super::stdio::host_file(&self.kernel, fd)?;
+            let _ = cx.task.files().put(number, file, false);
+        }
+        load(&mut cx, &process).await?;
+        Ok(Container::new(self.kernel, self.config.id, self.mounts, self.ns, cx, stdio))
+    }
+}
+
+/// A process with everything but a program.
+pub async fn spawn(
+    kernel: &Arc<Kernel>,
+    mounts: &Arc<MountNamespace>,
+    ns: Nsproxy,
+    process: &ProcessConfig,
+    stdio: &Stdio,
+) -> Result<Cx, Failed> {
+    let failed = |what: &str, e: Errno| Failed::new(format!("{what}: {}", text(e)));
+    let root = mounts.root_path().map_err(|e| failed("root", e))?;
+    let cred = cred(kernel, process);
+    let cwd = tree::directory(&root, &process.cwd, &Arc::new(cred.clone()))
+        .map_err(|e| failed(&format!("cwd {:?}", process.cwd), e))?;
+    let files = FdTable::new();
+    for (number, file) in stdio.files() {
+        files.put(number, file, false).map_err(|e| failed("stdio", e))?;
+    }
+    let (aspace, ctx) = kernel.platform.new_process().await.map_err(|e| failed("guest process", e))?;
+    let mm = Mm::new(aspace, kernel.platform.guest_end());
+    let with = ContainerProcess {
+        cred,
+        fs: Arc::new(FsContext::new(root, cwd, process.umask)),
+        files: Arc::new(files),
+        rlimits: rlimits(process),
+        ns,
+        oom_score_adj: process.oom_score_adj,
+    };
+    let cx = kernel.create_init(with, mm, ctx).map_err(|e| failed("first process", e))?;
+    stdio.take_terminal(&cx.task);
+    Ok(cx)
+}
+
+/// Finds and loads the program of `args[0]`, as a shell would look for it.
+pub async fn load(cx: &mut Cx, process: &ProcessConfig) -> Result<(), Failed> {
+    let name = process.args.first().map(String::as_str).unwrap_or_default();
+    let (path, file) = find(cx, process, name)?;
+    let bytes = |list: &[String]| list.iter().map(|s| s.clone().into_bytes()).collect::<Vec<_>>();
+    let fail = |e: Errno| Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: code(e) };
+    let program = loader::prepare(&cx.task, file, path.as_bytes(), bytes(&process.args), bytes(&process.env))
+        .map_err(fail)?;
+    cx.task.set_comm(&program.comm);
+    loader::commit(cx, &program).await.map_err(fail)
+}
+
+/// Exit code for a program that cannot be run, as shells and engines have it.
+fn code(e: Errno) -> i32 {
+    if matches!(e, Errno::ENOENT | Errno::ENOTDIR) { 127 } else { 126 }
+}
+
+fn find(cx: &Cx, process: &ProcessConfig, name: &str) -> Result<(String, Arc<crate::fs::File>), Failed> {
+    let open = |path: &str| crate::fs::open_exec(&cx.task, path.as_bytes());
+    if name.contains('/') {
+        return match open(name) {
+            Ok(file) => Ok((name.to_owned(), file)),
+            Err(e @ (Errno::ENOENT | Errno::ENOTDIR)) => {
+                Err(Failed { message: format!("exec: {name:?}: stat {name}: {}", text(e)), exit_code: 127 })
+            }
+            Err(e) => Err(Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: code(e) }),
+        };
+    }
+    let path = process.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or_default();
+    let mut denied = None;
+    for dir in path.split(':') {
+        let dir = if dir.is_empty() { "." } else { dir };
+        let candidate = format!("{}/{name}", dir.trim_end_matches('/'));
+        match open(&candidate) {
+            Ok(file) if !name.is_empty() => return Ok((candidate, file)),
+            Err(e @ Errno::EACCES) => denied = Some(e),
+            _ => {}
+        }
+    }
+    match denied {
+        Some(e) => Err(Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: 126 }),
+        None => {
+            let message = format!("exec: {name:?}: executable file not found in $PATH");
+            Err(Failed { message, exit_code: 127 })
+        }
+    }
+}
