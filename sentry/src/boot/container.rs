@@ -94,11 +94,11 @@ impl Container {
                 Reply::Done
             }
             Request::Pause => {
-                self.each(|group| group.freeze());
+                self.kernel.tasks.freeze();
                 Reply::Done
             }
             Request::Resume => {
-                self.each(|group| group.thaw());
+                self.kernel.tasks.thaw();
                 Reply::Done
             }
         }
@@ -118,10 +118,10 @@ impl Container {
         let info = SigInfo::user(signal, 0, 0);
         if all {
             self.each(|group| {
-                let _ = group.send_signal_from_outside(info);
+                let _ = group.send_signal_forced(info);
             });
         } else {
-            let _ = self.init.send_signal_from_outside(info);
+            let _ = self.init.send_signal_forced(info);
         }
         Reply::Done
     }

@@ -51,7 +51,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     let cred = Arc::new(builder_cred(kernel));
     let mounts = tree::build(kernel, &client, container, &cred)
         .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
-    let ns = Nsproxy::first(kernel, mounts.clone(), container.hostname.as_bytes(), container.domainname.as_bytes());
+    let ns = Nsproxy::new(kernel, mounts.clone(), container.hostname.as_bytes(), container.domainname.as_bytes());
     Ok(Seed { kernel: kernel.clone(), start, control, config: container.clone(), mounts, ns, stdio, extra })
 }
 

@@ -19,8 +19,8 @@ use crate::executor::{Executor, FdEvents, HostFd};
 const MAX_REQUEST: usize = 4 << 20;
 
 /// Answers on the listening socket until the sandbox ends.
-pub async fn serve(executor: Arc<Executor>, listener: OwnedFd, container: Arc<Container>) {
-    let listener = HostFd::new(&executor, Arc::new(listener), FdEvents::IN);
+pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, container: Arc<Container>) {
+    let listener = HostFd::new(&executor, listener, FdEvents::IN);
     loop {
         match accept_with(listener.fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok(connection) => {

