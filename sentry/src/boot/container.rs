@@ -26,7 +26,10 @@ pub struct Container {
 }
 
 fn failed(message: impl Into<String>) -> Reply {
-    Reply::Failed { message: message.into(), exit_code: 128 }
+    Reply::Failed {
+        message: message.into(),
+        exit_code: 128,
+    }
 }
 
 impl Container {
@@ -40,7 +43,15 @@ impl Container {
     ) -> Arc<Container> {
         let init = cx.task.group.clone();
         let terminals = Mutex::new(vec![(init.pid.own(), stdio)]);
-        Arc::new(Container { kernel, id, mounts, ns, init, waiting: Mutex::new(Some(cx)), terminals })
+        Arc::new(Container {
+            kernel,
+            id,
+            mounts,
+            ns,
+            init,
+            waiting: Mutex::new(Some(cx)),
+            terminals,
+        })
     }
 
     /// Lets the first process run.
@@ -80,10 +91,15 @@ impl Container {
             Request::Signal { signal, all, .. } => self.signal(signal, all),
             Request::Exec { process, .. } => match self.exec(&process, fds).await {
                 Ok(pid) => Reply::Started { pid },
-                Err(f) => Reply::Failed { message: f.message, exit_code: f.exit_code },
+                Err(f) => Reply::Failed {
+                    message: f.message,
+                    exit_code: f.exit_code,
+                },
             },
             Request::Wait { pid, .. } => match self.kernel.tasks.process(&self.ns.pid_for_children, pid) {
-                Some(group) => Reply::Ended { status: ended(&group).await },
+                Some(group) => Reply::Ended {
+                    status: ended(&group).await,
+                },
                 None => failed(format!("no process {pid}")),
             },
             Request::Processes { .. } => Reply::Processes { list: self.processes() },
@@ -111,7 +127,9 @@ impl Container {
     }
 
     fn signal(&self, number: i32, all: bool) -> Reply {
-        let Some(signal) = Signal::new(number) else { return failed(format!("unknown signal {number}")) };
+        let Some(signal) = Signal::new(number) else {
+            return failed(format!("unknown signal {number}"));
+        };
         if self.init.has_ended() {
             return failed("container not running");
         }

@@ -43,42 +43,62 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     let stdio = take(&fds.stdio, "stdio")?;
     let start = fds.start.map(|n| donated(n, "start")).transpose()?.map(Arc::new);
     let control = fds.control.map(|n| donated(n, "control")).transpose()?.map(Arc::new);
-    let extra: Result<Vec<(i32, OwnedFd)>, Failed> =
-        fds.extra.iter().map(|&(guest, n)| Ok((guest, donated(n, "preserved")?))).collect();
+    let extra: Result<Vec<(i32, OwnedFd)>, Failed> = fds
+        .extra
+        .iter()
+        .map(|&(guest, n)| Ok((guest, donated(n, "preserved")?)))
+        .collect();
     let extra = extra?;
     let client = Arc::new(Client::new(gofer));
     let container = &config.container;
     let cred = Arc::new(builder_cred(kernel));
     let mounts = tree::build(kernel, &client, container, &cred)
         .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
-    let ns = Nsproxy::new(kernel, mounts.clone(), container.hostname.as_bytes(), container.domainname.as_bytes());
-    Ok(Seed { kernel: kernel.clone(), start, control, config: container.clone(), mounts, ns, stdio, extra })
+    let ns = Nsproxy::new(
+        kernel,
+        mounts.clone(),
+        container.hostname.as_bytes(),
+        container.domainname.as_bytes(),
+    );
+    Ok(Seed {
+        kernel: kernel.clone(),
+        start,
+        control,
+        config: container.clone(),
+        mounts,
+        ns,
+        stdio,
+        extra,
+    })
 }
 
 /// Credentials that the container is built with: everything.
 fn builder_cred(kernel: &Kernel) -> Cred {
     let all = crate::cred::cap::FULL;
-    cred(kernel, &ProcessConfig {
-        args: Vec::new(),
-        env: Vec::new(),
-        cwd: "/".into(),
-        terminal: false,
-        console_size: None,
-        uid: 0,
-        gid: 0,
-        additional_gids: Vec::new(),
-        umask: 0,
-        capabilities: super::config::Capabilities {
-            bounding: all,
-            effective: all,
-            inheritable: 0,
-            permitted: all,
-            ambient: 0,
+    cred(
+        kernel,
+        &ProcessConfig {
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: "/".into(),
+            terminal: false,
+            console_size: None,
+            uid: 0,
+            gid: 0,
+            additional_gids: Vec::new(),
+            umask: 0,
+            capabilities: super::config::Capabilities {
+                bounding: all,
+                effective: all,
+                inheritable: 0,
+                permitted: all,
+                ambient: 0,
+            },
+            rlimits: Vec::new(),
+            no_new_privileges: false,
+            oom_score_adj: 0,
         },
-        rlimits: Vec::new(),
-        no_new_privileges: false,
-        oom_score_adj: 0,
-    })
+    )
 }
 
 fn cred(kernel: &Kernel, process: &ProcessConfig) -> Cred {
@@ -119,7 +139,12 @@ fn rlimits(process: &ProcessConfig) -> Rlimits {
 
 /// Like `strerror(3)`, in the words that engines look for.
 pub fn text(errno: Errno) -> String {
-    std::io::Error::from_raw_os_error(i32::from(errno.raw())).to_string().split(" (os error").next().unwrap_or("").to_lowercase()
+    std::io::Error::from_raw_os_error(i32::from(errno.raw()))
+        .to_string()
+        .split(" (os error")
+        .next()
+        .unwrap_or("")
+        .to_lowercase()
 }
 
 impl Seed {
@@ -133,7 +158,14 @@ impl Seed {
             let _ = cx.task.files().put(number, file, false);
         }
         load(&mut cx, &process).await?;
-        Ok(Container::new(self.kernel, self.config.id, self.mounts, self.ns, cx, stdio))
+        Ok(Container::new(
+            self.kernel,
+            self.config.id,
+            self.mounts,
+            self.ns,
+            cx,
+            stdio,
+        ))
     }
 }
 
@@ -154,7 +186,11 @@ pub async fn spawn(
     for (number, file) in stdio.files() {
         files.put(number, file, false).map_err(|e| failed("stdio", e))?;
     }
-    let (aspace, ctx) = kernel.platform.new_process().await.map_err(|e| failed("guest process", e))?;
+    let (aspace, ctx) = kernel
+        .platform
+        .new_process()
+        .await
+        .map_err(|e| failed("guest process", e))?;
     let mm = Mm::new(aspace, kernel.platform.guest_end());
     let with = ContainerProcess {
         cred,
@@ -164,7 +200,9 @@ pub async fn spawn(
         ns,
         oom_score_adj: process.oom_score_adj,
     };
-    let cx = kernel.create_init(with, mm, ctx).map_err(|e| failed("first process", e))?;
+    let cx = kernel
+        .create_init(with, mm, ctx)
+        .map_err(|e| failed("first process", e))?;
     stdio.take_terminal(&cx.task);
     Ok(cx)
 }
@@ -174,16 +212,29 @@ pub async fn load(cx: &mut Cx, process: &ProcessConfig) -> Result<(), Failed> {
     let name = process.args.first().map(String::as_str).unwrap_or_default();
     let (path, file) = find(cx, process, name)?;
     let bytes = |list: &[String]| list.iter().map(|s| s.clone().into_bytes()).collect::<Vec<_>>();
-    let fail = |e: Errno| Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: code(e) };
-    let program = loader::prepare(&cx.task, file, path.as_bytes(), bytes(&process.args), bytes(&process.env))
-        .map_err(fail)?;
+    let fail = |e: Errno| Failed {
+        message: format!("exec: {name:?}: {}", text(e)),
+        exit_code: code(e),
+    };
+    let program = loader::prepare(
+        &cx.task,
+        file,
+        path.as_bytes(),
+        bytes(&process.args),
+        bytes(&process.env),
+    )
+    .map_err(fail)?;
     cx.task.set_comm(&program.comm);
     loader::commit(cx, &program).await.map_err(fail)
 }
 
 /// Exit code for a program that cannot be run, as shells and engines have it.
 fn code(e: Errno) -> i32 {
-    if matches!(e, Errno::ENOENT | Errno::ENOTDIR) { 127 } else { 126 }
+    if matches!(e, Errno::ENOENT | Errno::ENOTDIR) {
+        127
+    } else {
+        126
+    }
 }
 
 fn find(cx: &Cx, process: &ProcessConfig, name: &str) -> Result<(String, Arc<crate::fs::File>), Failed> {
@@ -191,13 +242,21 @@ fn find(cx: &Cx, process: &ProcessConfig, name: &str) -> Result<(String, Arc<cra
     if name.contains('/') {
         return match open(name) {
             Ok(file) => Ok((name.to_owned(), file)),
-            Err(e @ (Errno::ENOENT | Errno::ENOTDIR)) => {
-                Err(Failed { message: format!("exec: {name:?}: stat {name}: {}", text(e)), exit_code: 127 })
-            }
-            Err(e) => Err(Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: code(e) }),
+            Err(e @ (Errno::ENOENT | Errno::ENOTDIR)) => Err(Failed {
+                message: format!("exec: {name:?}: stat {name}: {}", text(e)),
+                exit_code: 127,
+            }),
+            Err(e) => Err(Failed {
+                message: format!("exec: {name:?}: {}", text(e)),
+                exit_code: code(e),
+            }),
         };
     }
-    let path = process.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or_default();
+    let path = process
+        .env
+        .iter()
+        .find_map(|e| e.strip_prefix("PATH="))
+        .unwrap_or_default();
     let mut denied = None;
     for dir in path.split(':') {
         let dir = if dir.is_empty() { "." } else { dir };
@@ -209,10 +268,16 @@ fn find(cx: &Cx, process: &ProcessConfig, name: &str) -> Result<(String, Arc<cra
         }
     }
     match denied {
-        Some(e) => Err(Failed { message: format!("exec: {name:?}: {}", text(e)), exit_code: 126 }),
+        Some(e) => Err(Failed {
+            message: format!("exec: {name:?}: {}", text(e)),
+            exit_code: 126,
+        }),
         None => {
             let message = format!("exec: {name:?}: executable file not found in $PATH");
-            Err(Failed { message, exit_code: 127 })
+            Err(Failed {
+                message,
+                exit_code: 127,
+            })
         }
     }
 }

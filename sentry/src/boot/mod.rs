@@ -30,7 +30,10 @@ pub struct Failed {
 
 impl Failed {
     fn new(message: impl Into<String>) -> Failed {
-        Failed { message: message.into(), exit_code: 128 }
+        Failed {
+            message: message.into(),
+            exit_code: 128,
+        }
     }
 }
 
@@ -54,7 +57,10 @@ pub fn run(config: BootConfig) -> i32 {
 
 /// Tells the waiting `runsc` how it went.
 fn report(ready: Option<OwnedFd>, error: Option<&Failed>) {
-    let error = error.map(|f| BootError { message: f.message.clone(), exit_code: f.exit_code });
+    let error = error.map(|f| BootError {
+        message: f.message.clone(),
+        exit_code: f.exit_code,
+    });
     if let (Some(fd), Ok(mut text)) = (ready, serde_json::to_string(&BootStatus { error })) {
         text.push('\n');
         let _ = rustix::io::write(&fd, text.as_bytes());
@@ -85,7 +91,10 @@ fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
 /// Everything that can be made before any guest code runs, while the process has one thread.
 fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
     let proc = config.fds.proc.map(|n| donated(n, "proc")).transpose()?;
-    let options = OpenOptions { proc, ..OpenOptions::default() };
+    let options = OpenOptions {
+        proc,
+        ..OpenOptions::default()
+    };
     let platform = platform::open(&config.sandbox.platform, options).map_err(|e| Failed::new(e.to_string()))?;
     let executor = Executor::new(platform.clone()).map_err(|e| Failed::new(format!("event queue: {e}")))?;
     let kernel = Kernel::new(platform, executor, config.sandbox.clone());
@@ -96,7 +105,10 @@ fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
 /// The container from its first process to its end; gives the exit code.
 async fn live(seed: launch::Seed, ready: Option<OwnedFd>) -> i32 {
     let executor = seed.kernel.executor.clone();
-    let start = seed.start.as_ref().map(|fd| HostFd::new(&executor, fd.clone(), FdEvents::IN | FdEvents::RDHUP));
+    let start = seed
+        .start
+        .as_ref()
+        .map(|fd| HostFd::new(&executor, fd.clone(), FdEvents::IN | FdEvents::RDHUP));
     let control = seed.control.clone();
     let container: Arc<Container> = match seed.launch().await {
         Ok(container) => container,

@@ -56,7 +56,10 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Conta
         let request = serde_json::from_slice::<Request>(buf.get(..len).unwrap_or_default());
         let reply = match request {
             Ok(request) => container.answer(request, fds).await,
-            Err(e) => Reply::Failed { message: format!("control request: {e}"), exit_code: 128 },
+            Err(e) => Reply::Failed {
+                message: format!("control request: {e}"),
+                exit_code: 128,
+            },
         };
         let Ok(text) = serde_json::to_vec(&reply) else { return };
         let mut none = SendAncillaryBuffer::default();
@@ -70,7 +73,12 @@ fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>),
     let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(connection.fd(), &mut [std::io::IoSliceMut::new(buf)], &mut ancillary, flags)?;
+    let got = recvmsg(
+        connection.fd(),
+        &mut [std::io::IoSliceMut::new(buf)],
+        &mut ancillary,
+        flags,
+    )?;
     let mut fds = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {

@@ -15,7 +15,8 @@ pub struct Stdio {
 
 /// A file over a donated host fd.
 pub fn host_file(kernel: &Arc<Kernel>, fd: OwnedFd) -> Result<Arc<File>, Failed> {
-    crate::fs::impls::hostfd::file(kernel, fd).map_err(|e| Failed::new(format!("donated fd: {}", super::launch::text(e))))
+    crate::fs::impls::hostfd::file(kernel, fd)
+        .map_err(|e| Failed::new(format!("donated fd: {}", super::launch::text(e))))
 }
 
 impl Stdio {

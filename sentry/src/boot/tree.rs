@@ -8,9 +8,10 @@ use gofer::client::Client;
 
 use super::config::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Overlay};
 use crate::cred::Cred;
+use crate::fs::impls::gofer::Sharing;
+use crate::fs::impls::overlay::{self, Upper};
 use crate::fs::mount::{Mount, MountFlags, MountNamespace, tree};
 use crate::fs::namei::{Lookup, Walker};
-use crate::fs::impls::gofer::Sharing;
 use crate::fs::stat::makedev;
 use crate::fs::{FileType, MountArgs, NewNode, Path, SuperBlock, impls};
 use crate::kernel::Kernel;
@@ -40,24 +41,43 @@ pub fn build(
     config: &ContainerConfig,
     cred: &Arc<Cred>,
 ) -> std::result::Result<Arc<MountNamespace>, Failure> {
-    let sharing = if kernel.config.exclusive_rootfs { Sharing::Exclusive } else { Sharing::Shared };
-    let builder = Builder { kernel, client, cred, sharing };
+    let sharing = if kernel.config.exclusive_rootfs {
+        Sharing::Exclusive
+    } else {
+        Sharing::Shared
+    };
+    let builder = Builder {
+        kernel,
+        client,
+        cred,
+        sharing,
+    };
     let root = builder.root(config).during(|| "root file system".to_owned())?;
-    let flags = if config.root_readonly { MountFlags::RDONLY } else { MountFlags::empty() };
+    let flags = if config.root_readonly {
+        MountFlags::RDONLY
+    } else {
+        MountFlags::empty()
+    };
     // Mount points are made before the root becomes read-only.
     let ns = MountNamespace::new_root(kernel, root, MountFlags::empty(), b"none").during(|| "mount root".to_owned())?;
     let at = ns.root_path().during(|| "mount root".to_owned())?;
     for mount in &config.mounts {
-        builder.mount(&at, mount).during(|| format!("mount {:?}", mount.destination))?;
+        builder
+            .mount(&at, mount)
+            .during(|| format!("mount {:?}", mount.destination))?;
     }
     for device in &config.devices {
-        builder.device(&at, device).during(|| format!("device {:?}", device.path))?;
+        builder
+            .device(&at, device)
+            .during(|| format!("device {:?}", device.path))?;
     }
     for path in &config.masked_paths {
         builder.mask(&at, path).during(|| format!("mask {path:?}"))?;
     }
     for path in &config.readonly_paths {
-        builder.make_readonly(&at, path).during(|| format!("make {path:?} read-only"))?;
+        builder
+            .make_readonly(&at, path)
+            .during(|| format!("make {path:?} read-only"))?;
     }
     let root = ns.root().during(|| "root".to_owned())?;
     root.set_flags(flags);
@@ -72,7 +92,9 @@ struct Builder<'a> {
 }
 
 fn lookup(root: &Path, path: &[u8], cred: &Arc<Cred>) -> Result<Path> {
-    Walker::with_root(root, cred.clone(), Lookup::FOLLOW).start(-1, path)?.finish(path)
+    Walker::with_root(root, cred.clone(), Lookup::FOLLOW)
+        .start(-1, path)?
+        .finish(path)
 }
 
 /// The place of that name; missing directories are made, and the last component as a directory or an empty file.
@@ -88,10 +110,18 @@ fn make_place(root: &Path, path: &str, directory: bool, cred: &Arc<Cred>) -> Res
             Err(Errno::ENOENT) => {
                 let last = i + 1 == parts.len();
                 let mode = if last && !directory { 0o100_644 } else { 0o040_755 };
-                let node = NewNode { mode, uid: cred.fsuid, gid: cred.fsgid, rdev: 0 };
+                let node = NewNode {
+                    mode,
+                    uid: cred.fsuid,
+                    gid: cred.fsgid,
+                    rdev: 0,
+                };
                 let inode = at.inode().ops.create(at.inode(), part.as_bytes(), &node)?;
                 let dentry = at.dentry.insert(part.as_bytes(), inode);
-                Path { mnt: at.mnt.clone(), dentry }
+                Path {
+                    mnt: at.mnt.clone(),
+                    dentry,
+                }
             }
             Err(e) => return Err(e),
         };
@@ -101,23 +131,37 @@ fn make_place(root: &Path, path: &str, directory: bool, cred: &Arc<Cred>) -> Res
 
 impl Builder<'_> {
     fn root(&self, config: &ContainerConfig) -> Result<Arc<SuperBlock>> {
-        let lower = impls::gofer::mount(self.client, Some(&self.kernel.executor), config.root_gofer_mount, self.sharing)?;
+        let lower = impls::gofer::mount(
+            self.client,
+            Some(&self.kernel.executor),
+            config.root_gofer_mount,
+            self.sharing,
+        )?;
         match config.root_overlay {
             Overlay::None => Ok(lower),
             Overlay::Memory => {
                 let upper = self.internal("tmpfs", b"", b"mode=755")?;
-                { let _ = upper; Ok(lower) }
+                overlay::new(&self.kernel.vfs.mounts, &upper, &lower, Upper::Memory)
             }
             Overlay::Gofer(index) => {
                 let upper = impls::gofer::mount(self.client, Some(&self.kernel.executor), index, self.sharing)?;
-                { let _ = upper; Ok(lower) }
+                overlay::new(&self.kernel.vfs.mounts, &upper, &lower, Upper::Directory)
             }
         }
     }
 
     fn internal(&self, name: &str, source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
-        let fstype = impls::registry().iter().find(|t| t.name() == name).ok_or(Errno::ENODEV)?;
-        fstype.mount(&MountArgs { kernel: self.kernel, task: None, source, data, flags: 0 })
+        let fstype = impls::registry()
+            .iter()
+            .find(|t| t.name() == name)
+            .ok_or(Errno::ENODEV)?;
+        fstype.mount(&MountArgs {
+            kernel: self.kernel,
+            task: None,
+            source,
+            data,
+            flags: 0,
+        })
     }
 
     fn lookup(&self, root: &Path, path: &[u8]) -> Result<Path> {

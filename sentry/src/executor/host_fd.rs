@@ -38,7 +38,12 @@ impl HostFd {
         let signal: Arc<Signal> = Arc::default();
         let key = executor.watch_fd(fd.as_fd(), events, signal.clone()).ok();
         // The first look is the caller's.
-        HostFd { fd, executor: executor.clone(), signal, key }
+        HostFd {
+            fd,
+            executor: executor.clone(),
+            signal,
+            key,
+        }
     }
 
     /// The fd.
@@ -53,7 +58,11 @@ impl HostFd {
                 return Poll::Ready(());
             }
             *self.signal.waker.lock() = Some(cx.waker().clone());
-            if self.signal.fired.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            if self.signal.fired.swap(false, Ordering::SeqCst) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }

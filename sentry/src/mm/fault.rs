@@ -22,12 +22,18 @@ impl Mm {
         if start < MMAP_MIN_ADDR || state.vmas.at(start).is_some() {
             return false;
         }
-        let Some(above) = state.vmas.from(start).next().cloned() else { return false };
+        let Some(above) = state.vmas.from(start).next().cloned() else {
+            return false;
+        };
         if !above.flags.contains(VmaFlags::GROWSDOWN) || above.end - start > limits.get(Resource::Stack).soft {
             return false;
         }
         let guard = start.saturating_sub(GUARD);
-        if state.vmas.overlapping(guard, start).any(|v| !v.flags.contains(VmaFlags::GROWSDOWN)) {
+        if state
+            .vmas
+            .overlapping(guard, start)
+            .any(|v| !v.flags.contains(VmaFlags::GROWSDOWN))
+        {
             return false;
         }
         let len = above.start - start;
@@ -35,9 +41,19 @@ impl Mm {
             return false;
         }
         let prot = above.prot;
-        state.vmas.insert(Vma { start, end: above.start, ..above });
+        state.vmas.insert(Vma {
+            start,
+            end: above.start,
+            ..above
+        });
         state.note_peak();
-        ctx.queue(MemOp::Map { addr: start, len, prot, flags: MapFlags::empty(), file: None });
+        ctx.queue(MemOp::Map {
+            addr: start,
+            len,
+            prot,
+            flags: MapFlags::empty(),
+            file: None,
+        });
         true
     }
 }

@@ -34,7 +34,11 @@ impl InternalWait {
     pub fn new(queue: &Arc<WaitQueue>) -> InternalWait {
         let shared: Arc<Shared> = Arc::default();
         let key = queue.listen(Events::all(), shared.clone());
-        InternalWait { queue: queue.clone(), key, shared }
+        InternalWait {
+            queue: queue.clone(),
+            key,
+            shared,
+        }
     }
 
     /// Returns once the queue was woken since the last return.
@@ -44,7 +48,11 @@ impl InternalWait {
                 return Poll::Ready(());
             }
             *self.shared.waker.lock() = Some(cx.waker().clone());
-            if self.shared.fired.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            if self.shared.fired.swap(false, Ordering::SeqCst) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }

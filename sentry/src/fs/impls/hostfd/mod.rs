@@ -14,8 +14,8 @@ use rustix::fs as host_fs;
 
 use crate::executor::{Executor, FdEvents, FdKey};
 use crate::fs::{
-    File, FileMode, FileOps, FileType, Inode, InodeOps, OpenFlags, OpenHow, Path, SeekFrom, Sink, Source, Stat, Timestamp,
-    WriteAt,
+    File, FileMode, FileOps, FileType, Inode, InodeOps, OpenFlags, OpenHow, Path, SeekFrom, Sink, Source, Stat,
+    Timestamp, WriteAt,
 };
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
@@ -99,7 +99,10 @@ pub fn file(kernel: &Kernel, fd: OwnedFd) -> Result<Arc<File>> {
 
 impl Host {
     fn ready(&self) -> Events {
-        let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
+        let mut fds = [PollFd::from_borrowed_fd(
+            self.fd.as_fd(),
+            PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP,
+        )];
         let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
         match rustix::event::poll(&mut fds, Some(&zero)) {
             Ok(n) if n > 0 => {
@@ -123,7 +126,10 @@ impl Host {
 
     fn read_once(&self, buf: &mut [u8], pos: u64) -> Result<usize> {
         if !self.regular() {
-            if !self.ready().intersects(Events::READ | Events::HUP | Events::ERR | Events::RDHUP) {
+            if !self
+                .ready()
+                .intersects(Events::READ | Events::HUP | Events::ERR | Events::RDHUP)
+            {
                 return Err(Errno::EAGAIN);
             }
             return rustix::io::read(&self.fd, buf).map_err(errno);
@@ -217,7 +223,10 @@ impl FileOps for HostFile {
                     .map_err(|_| Errno::EINVAL);
             }
         };
-        let new = base.checked_add(offset).and_then(|n| u64::try_from(n).ok()).ok_or(Errno::EINVAL)?;
+        let new = base
+            .checked_add(offset)
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or(Errno::EINVAL)?;
         // Others who share the description see the position move.
         if host_fs::seek(&self.0.fd, host_fs::SeekFrom::Start(new)).is_ok() {
             *self.0.position.lock() = new;
@@ -226,7 +235,11 @@ impl FileOps for HostFile {
     }
 
     fn poll(&self, _: &File) -> Events {
-        if self.0.regular() { Events::READ | Events::WRITE } else { self.0.ready() }
+        if self.0.regular() {
+            Events::READ | Events::WRITE
+        } else {
+            self.0.ready()
+        }
     }
 
     fn wait_queue(&self) -> Option<&Arc<WaitQueue>> {
@@ -256,8 +269,12 @@ impl FileOps for HostFile {
             TCGETS if self.0.kind == FileType::CharDevice => {
                 let t = rustix::termios::tcgetattr(&self.0.fd).map_err(errno)?;
                 let mut out = [0u8; 36];
-                let words =
-                    [t.input_modes.bits(), t.output_modes.bits(), t.control_modes.bits(), t.local_modes.bits()];
+                let words = [
+                    t.input_modes.bits(),
+                    t.output_modes.bits(),
+                    t.control_modes.bits(),
+                    t.local_modes.bits(),
+                ];
                 for (to, word) in out.chunks_exact_mut(4).zip(words) {
                     to.copy_from_slice(&word.to_le_bytes());
                 }
@@ -278,7 +295,12 @@ impl FileOps for HostFile {
             return Err(Errno::EINVAL);
         }
         let fd = &self.0.fd;
-        if data_only { host_fs::fdatasync(fd) } else { host_fs::fsync(fd) }.map_err(errno)
+        if data_only {
+            host_fs::fdatasync(fd)
+        } else {
+            host_fs::fsync(fd)
+        }
+        .map_err(errno)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -287,7 +309,10 @@ impl FileOps for HostFile {
 }
 
 fn time(sec: i64, nsec: impl TryInto<u32>) -> Timestamp {
-    Timestamp { sec, nsec: nsec.try_into().unwrap_or(0) }
+    Timestamp {
+        sec,
+        nsec: nsec.try_into().unwrap_or(0),
+    }
 }
 
 impl InodeOps for HostInode {
