@@ -271,9 +271,7 @@ pub mod open {
     pub const READ: u32 = 1;
     pub const WRITE: u32 = 2;
     pub const TRUNC: u32 = 4;
-    /// The file must be a directory.
-    pub const DIRECTORY: u32 = 8;
-    pub const ALL: u32 = 15;
+    pub const ALL: u32 = 7;
 }
 
 /// How `Unlink` removes.

@@ -40,13 +40,13 @@ impl Server {
             return Err(Errno::EROFS);
         }
         if child.is_empty() {
-            let fd = self.open_handle(&handle, request.flags, flags)?;
+            let fd = self.open_handle(&handle, flags)?;
             let attr = host::stat(fd.as_fd(), b"")?;
             wire::put(reply, &Entry { node: 0, attr });
             return Ok(fd);
         }
         let (handle, attr) = self.child_handle(&handle, child)?;
-        let opened = self.open_handle(&handle, request.flags, flags).and_then(|fd| {
+        let opened = self.open_handle(&handle, flags).and_then(|fd| {
             let attr = if flags.contains(OFlags::TRUNC) {
                 host::stat(fd.as_fd(), b"")?
             } else {
@@ -76,15 +76,22 @@ impl Server {
         Ok((table.install(node, fd)?, attr))
     }
 
-    /// Opens a regular file or a directory. Anything else lives in the Sentry and is never opened on the host.
-    fn open_handle(&self, handle: &Handle, asked: u32, flags: OFlags) -> Result<OwnedFd, Errno> {
+    /// Opens a regular file. A directory's descriptor would be a way to others, and anything else lives in the Sentry: neither
+    /// is ever donated.
+    fn open_handle(&self, handle: &Handle, flags: OFlags) -> Result<OwnedFd, Errno> {
         match handle.ident.kind {
-            attr::S_IFREG if asked & open::DIRECTORY != 0 => Err(Errno::ENOTDIR),
             attr::S_IFREG => self.fd_paths.reopen(&handle.fd, flags),
-            attr::S_IFDIR if flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) => Err(Errno::EISDIR),
-            attr::S_IFDIR => self.fd_paths.reopen(&handle.fd, flags | OFlags::DIRECTORY),
+            attr::S_IFDIR => Err(Errno::EISDIR),
             attr::S_IFLNK => Err(Errno::ELOOP),
             _ => Err(Errno::ENXIO),
+        }
+    }
+
+    /// Opens a regular file or a directory for this process itself.
+    fn open_own(&self, handle: &Handle) -> Result<OwnedFd, Errno> {
+        match handle.ident.kind {
+            attr::S_IFDIR => self.fd_paths.reopen(&handle.fd, OFlags::RDONLY | OFlags::DIRECTORY),
+            _ => self.open_handle(handle, OFlags::RDONLY),
         }
     }
 
@@ -93,7 +100,7 @@ impl Server {
         let request: Fsync = body.fixed()?;
         body.end()?;
         let handle = self.handle(request.node)?;
-        let fd = self.open_handle(&handle, open::READ, OFlags::RDONLY)?;
+        let fd = self.open_own(&handle)?;
         if request.data != 0 {
             rustix::fs::fdatasync(fd)
         } else {
@@ -107,7 +114,7 @@ impl Server {
         let request: Node = body.fixed()?;
         body.end()?;
         let handle = self.handle(request.node)?;
-        let fd = self.open_handle(&handle, open::READ, OFlags::RDONLY)?;
+        let fd = self.open_own(&handle)?;
         rustix::fs::syncfs(fd).map_err(errno)
     }
 }

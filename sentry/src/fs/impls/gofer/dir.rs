@@ -10,6 +10,7 @@ use gofer::client::{Entry, Page};
 use gofer::proto::{Attr, Time};
 
 use super::inode::GoferInode;
+use crate::executor::Executor;
 use crate::fs::file::{DirSink, File, FileOps, SeekFrom};
 use crate::fs::inode::Inode;
 use crate::fs::stat::FileType;
@@ -20,6 +21,8 @@ pub(super) struct Names {
     pub children: HashMap<Box<[u8]>, Child>,
     /// The directory's change time for which this is true.
     pub ctime: Time,
+    /// When it was asked for.
+    pub asked: u64,
 }
 
 /// One of them.
@@ -49,8 +52,8 @@ struct Listing {
     entries: Vec<(Box<[u8]>, u64, FileType)>,
     cookie: u64,
     eof: bool,
-    /// Change time when reading began, and all that was read, for [`Names`].
-    began: Option<Time>,
+    /// The directory when reading began (change time, changes of our own, time), and all that was read, for [`Names`].
+    began: Option<(Time, u64, u64)>,
     names: HashMap<Box<[u8]>, Child>,
 }
 
@@ -104,8 +107,9 @@ impl DirFile {
         if listing.entries.is_empty() && listing.cookie == 0 && self.remembered(own, listing)? {
             return Ok(());
         }
-        let page = read_page(own, listing.cookie)?;
-        let began = *listing.began.get_or_insert(page.attr.ctime);
+        let (asked, changes) = (Executor::now(), own.lock().changes);
+        let page = read_page(own, listing.cookie, asked)?;
+        let began = *listing.began.get_or_insert((page.attr.ctime, changes, asked));
         let keep = own.fs.exclusive() && listing.names.len() + page.entries.len() <= MAX_NAMES;
         listing.eof = page.eof;
         if let Some(last) = page.entries.last() {
@@ -131,9 +135,14 @@ impl DirFile {
         if listing.eof {
             let names = std::mem::take(&mut listing.names);
             let mut st = own.lock();
-            st.note(&entry);
-            if keep && names.len() == listing.entries.len() && ctime == began && st.names.is_none() {
-                st.names = Some(Names { children: names, ctime });
+            st.note(&entry, asked);
+            let unchanged = (ctime, st.changes) == (began.0, began.1);
+            if keep && names.len() == listing.entries.len() && unchanged && st.names.is_none() {
+                st.names = Some(Names {
+                    children: names,
+                    ctime,
+                    asked: began.2,
+                });
             }
         }
         Ok(())
@@ -158,7 +167,7 @@ impl DirFile {
 }
 
 /// A page of a directory, which may still be known by its place only.
-fn read_page(own: &GoferInode, cookie: u64) -> Result<Page> {
+fn read_page(own: &GoferInode, cookie: u64, asked: u64) -> Result<Page> {
     let place = {
         let st = own.lock();
         if st.node == 0 { st.place.clone() } else { None }
@@ -178,7 +187,7 @@ fn read_page(own: &GoferInode, cookie: u64) -> Result<Page> {
         node: page.node,
         attr: page.attr,
     };
-    own.refresh(entry.node, &entry.attr);
+    own.refresh(entry.node, &entry.attr, asked);
     Ok(page)
 }
 

@@ -39,8 +39,10 @@ pub(super) struct State {
     pub node: NodeId,
     pub place: Option<Place>,
     pub attr: Attr,
-    /// When `attr` was true (`CLOCK_MONOTONIC` ns); 0 to ask again.
+    /// When `attr` was asked for (`CLOCK_MONOTONIC` ns), or changed by ourselves: older news are no news. 0 to ask again.
     pub attr_at: u64,
+    /// Changes of our own to the names of a directory: a listing made meanwhile is not complete.
+    pub changes: u64,
     /// Open for reading, writing, both.
     fds: [Option<Arc<OwnedFd>>; 3],
     link: Option<Vec<u8>>,
@@ -61,7 +63,13 @@ const WRITE: usize = 1;
 const BOTH: usize = 2;
 
 impl GoferInode {
-    pub(super) fn new(fs: &Arc<Fs>, entry: Entry, link: Option<Vec<u8>>, place: Option<Place>) -> GoferInode {
+    pub(super) fn new(
+        fs: &Arc<Fs>,
+        entry: Entry,
+        link: Option<Vec<u8>>,
+        place: Option<Place>,
+        asked: u64,
+    ) -> GoferInode {
         GoferInode {
             fs: fs.clone(),
             key: (entry.attr.dev, entry.attr.ino),
@@ -69,7 +77,8 @@ impl GoferInode {
                 node: entry.node,
                 place,
                 attr: entry.attr,
-                attr_at: Executor::now(),
+                attr_at: asked,
+                changes: 0,
                 fds: [const { None }; 3],
                 link,
                 no_caps_at: 0,
@@ -95,11 +104,11 @@ impl GoferInode {
         self.key
     }
 
-    /// Takes news of the file from the Gofer, and a reference to its node (0: none).
-    pub(super) fn refresh(&self, node: NodeId, attr: &Attr) {
+    /// Takes news of the file, asked for at that time, and a reference to its node (0: none).
+    pub(super) fn refresh(&self, node: NodeId, attr: &Attr, asked: u64) {
         let surplus = {
             let mut st = self.state.lock();
-            st.note(attr);
+            st.note(attr, asked);
             if st.node == 0 && node != 0 {
                 st.node = node;
                 st.place = None;
@@ -121,13 +130,14 @@ impl GoferInode {
             st.place.clone().ok_or(Errno::ESTALE)?
         };
         let dir = GoferInode::of(&place.dir)?.node()?;
+        let asked = Executor::now();
         let walked = self.fs.client.walk(dir, &[&place.name])?;
         let entry = walked.entries.first().ok_or(Errno::ESTALE)?;
         if (entry.attr.dev, entry.attr.ino) != self.key {
             self.fs.client.forget(entry.node);
             return Err(Errno::ESTALE);
         }
-        self.refresh(entry.node, &entry.attr);
+        self.refresh(entry.node, &entry.attr, asked);
         Ok(self.state.lock().node)
     }
 
@@ -161,9 +171,11 @@ impl GoferInode {
             // Finding the node brought the attributes.
             return Ok(self.state.lock().attr);
         }
+        let asked = Executor::now();
         let attr = self.fs.client.getattr(node)?;
-        self.state.lock().note(&attr);
-        Ok(attr)
+        let mut st = self.state.lock();
+        st.note(&attr, asked);
+        Ok(st.attr)
     }
 
     /// A descriptor with that access; kept, so that others can share it.
@@ -185,6 +197,7 @@ impl GoferInode {
             .get(slot)
             .copied()
             .unwrap_or(open::READ);
+        let asked = Executor::now();
         let opened = match place {
             Some(place) => self
                 .fs
@@ -196,7 +209,7 @@ impl GoferInode {
             self.fs.client.forget(opened.node);
             return Err(Errno::ESTALE);
         }
-        self.refresh(opened.node, &opened.attr);
+        self.refresh(opened.node, &opened.attr, asked);
         Ok(self.state.lock().keep(slot, opened.fd))
     }
 
@@ -253,7 +266,7 @@ impl GoferInode {
 
     /// A name of the file is gone; `kept` is what the Gofer then told.
     pub(super) fn lost_name(&self, kept: &Entry) {
-        self.refresh(kept.node, &kept.attr);
+        self.refresh(kept.node, &kept.attr, Executor::now());
         if kept.attr.nlink == 0 {
             self.fs.unhash(&kept.attr);
             self.close_idle();
@@ -262,13 +275,16 @@ impl GoferInode {
 }
 
 impl State {
-    /// Takes attributes that the Gofer just sent.
-    pub fn note(&mut self, attr: &Attr) {
+    /// Takes attributes from the Gofer, asked for at that time.
+    pub fn note(&mut self, attr: &Attr, asked: u64) {
+        if asked < self.attr_at {
+            return;
+        }
         if attr.is_dir() && attr.ctime != self.attr.ctime {
             self.changed_by_others();
         }
         self.attr = *attr;
-        self.attr_at = Executor::now();
+        self.attr_at = asked;
     }
 
     /// Takes attributes after a change of our own.
@@ -284,6 +300,7 @@ impl State {
 
     /// Takes the news of a change of ours to this directory. True if nobody else changed it meanwhile.
     pub fn note_change(&mut self, change: &DirChange) {
+        self.changes = self.changes.wrapping_add(1);
         if change.before != self.attr.ctime {
             self.changed_by_others();
         }

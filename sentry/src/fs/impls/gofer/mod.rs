@@ -95,12 +95,12 @@ pub fn mount(
         root: root.node,
     };
     let sb = SuperBlock::new(Box::new(ops), "gofer");
-    sb.set_root(fs.adopt(&sb, root, None, None)?);
+    sb.set_root(fs.adopt(&sb, root, None, None, Executor::now())?);
     Ok(sb)
 }
 
 impl Fs {
-    /// The inode for what the Gofer just told of: the live one, or a new one. Takes over the entry's reference to its node;
+    /// The inode for what the Gofer told of, asked at that time: the live one, or a new one. Takes over the entry's reference to its node;
     /// without a node, `place` says where the file is.
     fn adopt(
         self: &Arc<Self>,
@@ -108,6 +108,7 @@ impl Fs {
         entry: Entry,
         link: Option<Vec<u8>>,
         place: Option<Place>,
+        asked: u64,
     ) -> Result<Arc<Inode>> {
         let kind = FileType::from_mode(entry.attr.mode).ok_or(Errno::EIO)?;
         let key = (entry.attr.dev, entry.attr.ino);
@@ -115,10 +116,10 @@ impl Fs {
         let have = inodes.get(&key).and_then(Weak::upgrade);
         if let Some(inode) = have.as_ref().filter(|i| i.kind == kind) {
             drop(inodes);
-            GoferInode::of(inode)?.refresh(entry.node, &entry.attr);
+            GoferInode::of(inode)?.refresh(entry.node, &entry.attr, asked);
             return Ok(inode.clone());
         }
-        let new = GoferInode::new(self, entry, link, place);
+        let new = GoferInode::new(self, entry, link, place, asked);
         let inode = Inode::new(Box::new(new), sb.clone(), entry.attr.ino, kind);
         inodes.insert(key, Arc::downgrade(&inode));
         // `have` may be the last reference to the old holder of the number, whose end takes the lock.

@@ -25,27 +25,24 @@ pub(super) fn lookup(own: &GoferInode, dir: &Arc<Inode>, name: &[u8]) -> Result<
     if own.fs.exclusive() {
         // Notices, now and then, that somebody else changed the directory.
         own.attr()?;
-        if let Some(known) = from_listing(own, name)? {
+        if let Some((known, asked)) = from_listing(own, name)? {
             let Known { attr, link } = *known;
             let place = Place {
                 dir: dir.clone(),
                 name: name.into(),
             };
-            return own.fs.adopt(
-                &dir.sb,
-                Entry { node: 0, attr },
-                Some(link).filter(|l| !l.is_empty()),
-                Some(place),
-            );
+            let link = Some(link).filter(|l| !l.is_empty());
+            return own.fs.adopt(&dir.sb, Entry { node: 0, attr }, link, Some(place), asked);
         }
     }
+    let asked = Executor::now();
     let walked = own.fs.client.walk(own.node()?, &[name])?;
     let Some(&entry) = walked.entries.first() else {
         return Err(walked.stop.unwrap_or(Errno::ENOENT));
     };
     own.lock().checked(name);
     let link = Some(walked.link).filter(|l| !l.is_empty());
-    own.fs.adopt(&dir.sb, entry, link, None)
+    own.fs.adopt(&dir.sb, entry, link, None, asked)
 }
 
 /// Several names, each in the one before, in one message.
@@ -62,6 +59,7 @@ pub(super) fn lookup_path(own: &GoferInode, dir: &Arc<Inode>, names: &[&[u8]]) -
         return lookup_path(own, dir, &[first]);
     }
     let mut found: Vec<Arc<Inode>> = Vec::new();
+    let asked = Executor::now();
     let walked = match own.node().and_then(|node| own.fs.client.walk(node, names)) {
         Ok(walked) => walked,
         Err(e) => return (found, Some(e)),
@@ -70,7 +68,7 @@ pub(super) fn lookup_path(own: &GoferInode, dir: &Arc<Inode>, names: &[&[u8]]) -
     for (i, (&entry, name)) in walked.entries.iter().zip(names).enumerate() {
         let link = (i + 1 == count && !walked.link.is_empty()).then(|| walked.link.clone());
         let at = found.last().unwrap_or(dir).clone();
-        let adopted = own.fs.adopt(&dir.sb, entry, link, None).and_then(|inode| {
+        let adopted = own.fs.adopt(&dir.sb, entry, link, None, asked).and_then(|inode| {
             GoferInode::of(&at)?.lock().checked(name);
             GoferInode::of(&inode)?.lock().walked_at = Executor::now();
             Ok(inode)
@@ -87,16 +85,20 @@ pub(super) fn lookup_path(own: &GoferInode, dir: &Arc<Inode>, names: &[&[u8]]) -
     (found, walked.stop)
 }
 
-/// What a directory listing told of the name, once; `ENOENT` if the listing is complete and has it not.
-fn from_listing(own: &GoferInode, name: &[u8]) -> Result<Option<Box<Known>>> {
+/// What a directory listing told of the name, once and while it can be trusted, and when it was asked for; `ENOENT` if the
+/// listing is complete and has it not.
+fn from_listing(own: &GoferInode, name: &[u8]) -> Result<Option<(Box<Known>, u64)>> {
     let mut st = own.lock();
     let Some(names) = &mut st.names else { return Ok(None) };
+    let asked = names.asked;
+    let fresh = Executor::now().saturating_sub(asked) < own.fs.sharing.trust_ns();
     match names.children.get_mut(name) {
         None => Err(Errno::ENOENT),
         Some(child) => {
             let known = child.known.take();
             // Attributes of a file with further names may have changed through one of these.
-            Ok(known.filter(|k| k.attr.is_dir() || k.attr.nlink == 1))
+            let known = known.filter(|k| fresh && (k.attr.is_dir() || k.attr.nlink == 1));
+            Ok(known.map(|known| (known, asked)))
         }
     }
 }
@@ -117,13 +119,14 @@ pub(super) fn still_true(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], child:
             return true;
         }
     }
+    let asked = Executor::now();
     let Ok(walked) = own.node().and_then(|node| own.fs.client.walk(node, &[name])) else {
         return false;
     };
     let same = match (walked.entries.first(), child) {
         (Some(entry), Some(child)) => match GoferInode::of(child) {
             Ok(known) if known.key() == (entry.attr.dev, entry.attr.ino) => {
-                known.refresh(entry.node, &entry.attr);
+                known.refresh(entry.node, &entry.attr, asked);
                 true
             }
             _ => {
@@ -151,7 +154,7 @@ fn made(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], made: &Made, link: Opti
         st.note_change(&made.dir);
         st.has(name, &made.entry);
     }
-    own.fs.adopt(&dir.sb, made.entry, link, None)
+    own.fs.adopt(&dir.sb, made.entry, link, None, Executor::now())
 }
 
 pub(super) fn create(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>> {
@@ -204,7 +207,7 @@ pub(super) fn tmpfile(own: &GoferInode, dir: &Arc<Inode>, node: &NewNode) -> Res
         node: new.node,
         attr: new.attr,
     };
-    own.fs.adopt(&dir.sb, entry, None, None)
+    own.fs.adopt(&dir.sb, entry, None, None, Executor::now())
 }
 
 pub(super) fn symlink(
@@ -226,7 +229,7 @@ pub(super) fn link(own: &GoferInode, name: &[u8], target: &Arc<Inode>) -> Result
         st.note_change(&new.dir);
         st.has(name, &new.entry);
     }
-    file.refresh(new.entry.node, &new.entry.attr);
+    file.refresh(new.entry.node, &new.entry.attr, Executor::now());
     // A file of `O_TMPFILE` that has its first name now.
     own.fs.rehash(target, &new.entry.attr);
     Ok(())
@@ -316,7 +319,7 @@ impl super::Fs {
             // The move changed the times of a directory, not its entries.
             own.lock().note_own(&entry.attr);
         }
-        own.refresh(entry.node, &entry.attr);
+        own.refresh(entry.node, &entry.attr, Executor::now());
     }
 
     /// Makes an inode findable again by its number.
@@ -339,6 +342,7 @@ impl super::inode::State {
 
     /// The directory has that name now.
     fn has(&mut self, name: &[u8], entry: &Entry) {
+        self.changes = self.changes.wrapping_add(1);
         if let (Some(names), Some(kind)) = (&mut self.names, FileType::from_mode(entry.attr.mode)) {
             let ino = entry.attr.ino;
             names.children.insert(name.into(), Child { ino, kind, known: None });
@@ -348,6 +352,7 @@ impl super::inode::State {
 
     /// The directory has that name no more.
     fn has_not(&mut self, name: &[u8]) {
+        self.changes = self.changes.wrapping_add(1);
         if let Some(names) = &mut self.names {
             names.children.remove(name);
         }
