@@ -34,6 +34,8 @@ use abi::{Errno, SysResult};
 use crate::sync::Mutex;
 use crate::task::Cx;
 
+pub(crate) use misc::{RELEASE, VERSION};
+
 /// How complete a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(non_camel_case_types, reason = "the table's own words")]

@@ -65,7 +65,9 @@ impl Kernel {
 
     /// Lets a new task run. Its program has been loaded.
     pub fn start(self: &Arc<Kernel>, cx: Cx) {
-        self.executor.spawn(super::run::run(cx));
+        let task = cx.task.clone();
+        self.executor
+            .spawn(super::current::as_current(task, super::run::run(cx)));
     }
 
     /// Takes back a process that was never started, as if it had ended with this wait status.

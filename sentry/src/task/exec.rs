@@ -63,6 +63,7 @@ fn reset_signals(task: &Task) {
     let mut handlers = group.handlers().lock().clone();
     handlers.reset_for_exec();
     group.set_handlers(handlers);
+    crate::time::exec_process(group);
     task.signals.lock().altstack = AltStack::default();
 }
 

@@ -3,6 +3,7 @@
 mod attr;
 mod clone;
 mod create;
+mod current;
 mod cx;
 pub(crate) mod exec;
 mod exit;
@@ -43,6 +44,7 @@ use crate::sync::Mutex;
 pub use attr::{Sched, TaskAttr};
 pub(crate) use clone::{CloneSpec, clone};
 pub use create::ContainerProcess;
+pub use current::current;
 pub use cx::Cx;
 pub use group::{GroupState, ThreadGroup};
 pub use ns::{Nsproxy, UtsNamespace};
@@ -213,6 +215,11 @@ impl Task {
     /// Somebody traces it with `ptrace(2)`.
     pub fn is_traced(&self) -> bool {
         false
+    }
+
+    /// Guest code runs, as far as the Sentry knows.
+    pub fn is_running(&self) -> bool {
+        self.in_guest.load(Ordering::SeqCst)
     }
 
     /// The task will run no more guest code.

@@ -116,6 +116,25 @@ pub fn get(task: &Task, id: i32) -> Result<Arc<PosixTimer>> {
     task.group.timers.lock().posix.get(&id).cloned().ok_or(Errno::EINVAL)
 }
 
+/// `/proc/PID/timers`
+pub fn show(task: &Task) -> String {
+    let timers: Vec<Arc<PosixTimer>> = task.group.timers.lock().posix.values().cloned().collect();
+    let show = |timer: &Arc<PosixTimer>| {
+        let event = &timer.target;
+        let (signal, how, id) = match &event.notify {
+            Notify::Nobody => (0, "none/pid", task.group.tgid),
+            Notify::Process(signal) => (signal.number(), "signal/pid", task.group.tgid),
+            Notify::Thread(signal, task) => (signal.number(), "signal/tid", task.upgrade().map_or(0, |t| t.tid)),
+        };
+        let clock = timer.clock();
+        format!(
+            "ID: {}\nsignal: {signal}/{:016x}\nnotify: {how}.{id}\nClockID: {clock}\n",
+            event.id, event.value
+        )
+    };
+    timers.iter().map(show).collect()
+}
+
 /// `timer_delete(2)`
 pub fn delete(task: &Task, id: i32) -> Result<()> {
     let timer = task.group.timers.lock().posix.remove(&id).ok_or(Errno::EINVAL)?;

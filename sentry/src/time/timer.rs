@@ -87,6 +87,15 @@ impl<T: Target> Timer<T> {
         left(&self.state.lock().setting, self.now())
     }
 
+    /// Number of its clock.
+    pub fn clock(&self) -> i32 {
+        match &self.source {
+            TimeSource::Host(id) => *id as i32,
+            TimeSource::Process(..) => 2,
+            TimeSource::Thread(..) => 3,
+        }
+    }
+
     /// Disarms it.
     pub fn stop(&self) {
         self.set(Setting::default());

@@ -3,11 +3,13 @@
 pub mod gofer;
 pub mod hostfd;
 pub mod overlay;
+pub mod proc;
+pub mod pseudo;
 pub mod tmpfs;
 
 use super::super_block::FsType;
 
 /// All types that `mount(2)` knows, by name.
 pub fn registry() -> &'static [&'static dyn FsType] {
-    &[&tmpfs::TmpFsType]
+    &[&proc::ProcFsType, &tmpfs::TmpFsType]
 }
