@@ -14,6 +14,8 @@ pub mod notify;
 pub mod process;
 #[expect(unsafe_code, reason = "volatile access to shared memory")]
 pub mod shared;
+#[expect(unsafe_code, reason = "addresses and options as bytes")]
+pub mod socket;
 #[expect(unsafe_code, reason = "clone3 and what a child may do before its exec")]
 pub mod spawn;
 #[expect(unsafe_code, reason = "process_vm_readv and clock ids are raw calls")]

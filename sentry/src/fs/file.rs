@@ -169,6 +169,12 @@ pub trait FileOps: Any + Send + Sync {
         None
     }
 
+    /// How long a read, or a write, may wait, in nanoseconds; 0 for ever (`SO_RCVTIMEO`, `SO_SNDTIMEO`).
+    fn timeout_ns(&self, write: bool) -> u64 {
+        let _ = write;
+        0
+    }
+
     /// `ioctl(2)` of this kind of file.
     fn ioctl(&self, cx: &mut Cx, file: &File, cmd: u32, arg: u64) -> SysResult<u64> {
         let _ = (cx, file, cmd, arg);

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::errno::Result;
 use abi::socket::{MsgFlags, sioc};
@@ -64,6 +65,12 @@ impl FileOps for SocketFile {
 
     fn wait_queue(&self) -> Option<&Arc<WaitQueue>> {
         Some(&self.socket.base().queue)
+    }
+
+    fn timeout_ns(&self, write: bool) -> u64 {
+        let base = self.socket.base();
+        let limit = if write { &base.sndtimeo } else { &base.rcvtimeo };
+        limit.load(Ordering::Relaxed)
     }
 
     fn ioctl(&self, cx: &mut Cx, file: &File, cmd: u32, arg: u64) -> SysResult<u64> {

@@ -12,6 +12,7 @@ pub mod addr;
 pub mod base;
 pub mod control;
 pub mod file;
+pub mod host;
 pub mod inet;
 pub mod namespace;
 pub mod netlink;
@@ -27,6 +28,7 @@ use abi::errno::Result;
 use abi::socket::{MsgFlags, af, sock};
 use abi::{Errno, SysResult};
 
+use crate::boot::config::NetworkMode;
 use crate::fs::{Sink, Source};
 use crate::signal::{SigInfo, Signal};
 use crate::task::{Cx, Task};
@@ -199,6 +201,11 @@ pub trait Socket: Any + Send + Sync {
         self.base().kind == sock::STREAM
     }
 
+    /// The host's: even options of `SOL_SOCKET` are, but for the time limits.
+    fn is_host(&self) -> bool {
+        false
+    }
+
     /// The last file that stood for it is gone.
     fn release(&self);
 
@@ -230,7 +237,9 @@ pub fn create(cx: &Cx, family: i32, kind: i32, protocol: i32) -> Result<Arc<dyn 
     let ns = namespace_of(&cx.task);
     // `SOCK_PACKET` of old is `AF_PACKET` in disguise.
     let family = u16::try_from(family).map_err(|_| Errno::EAFNOSUPPORT)?;
+    let on_host = cx.task.kernel.config.network == NetworkMode::Host && Arc::ptr_eq(&ns, &cx.task.kernel.net);
     match family {
+        _ if on_host && host::serves(family, kind, protocol) => host::create(cx, ns, family, kind, protocol),
         af::UNIX => Ok(unix::create(&cx.task, ns, kind, protocol)?),
         af::INET | af::INET6 => inet::create(cx, ns, family, kind, protocol),
         af::NETLINK => Ok(netlink::create(cx, ns, kind, protocol)?),

@@ -5,12 +5,18 @@ use abi::{Errno, SysResult};
 use smallvec::SmallVec;
 
 use super::{is_common, lookup};
-use crate::net::sockopt;
+use crate::net::{Socket, sockopt};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 
 /// Most bytes of a value that are looked at.
 const MAX_VALUE: usize = 65536;
+
+/// True for an option that is kept here: of the host's sockets, the time limits, since those never wait.
+fn ours(socket: &dyn Socket, name: i32) -> bool {
+    let limits = [so::RCVTIMEO_OLD, so::SNDTIMEO_OLD, so::RCVTIMEO_NEW, so::SNDTIMEO_NEW];
+    !socket.is_host() || limits.contains(&name)
+}
 
 /// `setsockopt(2)`
 pub(in crate::syscalls) fn sys_setsockopt(
@@ -27,6 +33,7 @@ pub(in crate::syscalls) fn sys_setsockopt(
     cx.read_bytes(optval, &mut value)?;
     let base = socket.base().clone();
     if is_common(level)
+        && ours(&*socket, optname)
         && let Some(()) = sockopt::set(cx, &base, optname, &value)?
     {
         return Ok(0);
@@ -54,7 +61,7 @@ pub(in crate::syscalls) fn sys_getsockopt(
     let len: i32 = cx.read_obj(optlen)?;
     let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
     let base = socket.base().clone();
-    let common = if is_common(level) {
+    let common = if is_common(level) && ours(&*socket, optname) {
         sockopt::get(cx, &base, optname, len)?
     } else {
         None

@@ -6,13 +6,14 @@ use abi::conv::usize64;
 use abi::{Errno, SysResult};
 
 use super::{RWF_APPEND, RWF_DSYNC, RWF_KNOWN, RWF_NOAPPEND, RWF_NOWAIT, RWF_SYNC};
+use crate::executor::Executor;
 use crate::fs::io::{Sink, Source, UserBuf};
 use crate::fs::watch::{self, mask};
 use crate::fs::{File, FileMode, FileType, OpenFlags, WriteAt, attr};
 use crate::signal::{SigInfo, Signal};
 use crate::task::{Cx, Resource, Task};
 use crate::usermem::UserAddr;
-use crate::wait::{Blocker, Events};
+use crate::wait::{Blocked, Blocker, Events};
 
 /// How to transfer.
 #[derive(Clone, Copy, Default)]
@@ -139,11 +140,14 @@ pub(super) async fn wait_for(
     let Some(queue) = file.ops.wait_queue().filter(|_| !nowait && !file.nonblock()) else {
         return Err(Errno::EAGAIN.into());
     };
-    let blocker = blocker.get_or_insert_with(|| Blocker::new(task, None));
-    blocker
-        .wait_on(queue, events)
-        .await
-        .map_err(|b| b.or_restart(Errno::EAGAIN))
+    let limit = file.ops.timeout_ns(events.contains(Events::OUT));
+    let deadline = (limit != 0).then(|| Executor::now().saturating_add(limit));
+    let blocker = blocker.get_or_insert_with(|| Blocker::new(task, deadline));
+    blocker.wait_on(queue, events).await.map_err(|b| match (b, limit) {
+        // A time limit of a socket makes a call one that is not restarted (`signal(7)`).
+        (Blocked::Interrupted, 1..) => Errno::EINTR.into(),
+        _ => b.or_restart(Errno::EAGAIN),
+    })
 }
 
 /// Reads into guest memory.
