@@ -135,3 +135,32 @@ fn fork_loop() {
         }
     });
 }
+
+#[test]
+#[ignore = "for measuring placement"]
+fn pinned() {
+    let mut sandbox = Sandbox::new();
+    sandbox.stop_leader();
+    sandbox.drive(async {
+        let (space, mut ctx) = sandbox.load(getpid()).await;
+        let pin = |pid: i32, cpu: usize| {
+            let mut set = rustix::thread::CpuSet::new();
+            set.set(cpu);
+            rustix::thread::sched_setaffinity(rustix::process::Pid::from_raw(pid), &set).unwrap();
+        };
+        for (what, a, b) in [("same core", 0, 0), ("other core", 0, 1)] {
+            pin(0, a);
+            pin(space.host_pid().unwrap(), b);
+            for _ in 0..1000 {
+                syscall(&mut *ctx).await;
+            }
+            const N: u32 = 50_000;
+            let start = Instant::now();
+            for _ in 0..N {
+                syscall(&mut *ctx).await;
+                ret(&mut *ctx, 1);
+            }
+            report(what, N, start);
+        }
+    });
+}

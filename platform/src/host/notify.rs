@@ -80,10 +80,11 @@ impl Listener {
         checked(unsafe { libc::syscall(libc::SYS_ioctl, self.0.as_raw_fd(), request, std::ptr::from_mut(arg)) })
     }
 
-    /// Asks for wake-ups that hand the core over (Linux 6.6).
-    pub fn set_sync_wake_up(&self) -> Result<()> {
+    /// Asks for wake-ups that hand the core over (Linux 6.6), or for common ones.
+    pub fn set_sync_wake_up(&self, on: bool) -> Result<()> {
         // SAFETY: the argument is a number.
-        checked(unsafe { libc::syscall(libc::SYS_ioctl, self.0.as_raw_fd(), NOTIF_SET_FLAGS, 1u64) }).map(drop)
+        let ret = unsafe { libc::syscall(libc::SYS_ioctl, self.0.as_raw_fd(), NOTIF_SET_FLAGS, u64::from(on)) };
+        checked(ret).map(drop)
     }
 
     /// Waits for a notification. `EINTR` after a signal, `ENOENT` if the thread died meanwhile.

@@ -216,6 +216,20 @@ impl SysContext {
     fn send(&mut self, goal: Goal) -> std::result::Result<Step, Unsent> {
         let (slot, bell) = (self.thread.slot, self.thread.bell());
         self.batch.clear();
+        if bell.is_none()
+            && self
+                .queue
+                .iter()
+                .any(|(_, op)| matches!(op, MemOp::Map { file: Some(_), .. }))
+        {
+            // An fd can be put only into a process whose thread waits in a notification.
+            self.write_answer(false);
+            return Ok(Step {
+                run: false,
+                part: true,
+                extra: false,
+            });
+        }
         for fd in self.stray.drain(..).take(8) {
             self.batch.push(reply::close(fd));
         }
@@ -276,19 +290,22 @@ impl SysContext {
                 }
             }
         }
-        let resume = step.run.then_some(&self.regs);
-        reply::write(
-            &self.thread,
-            &self.batch,
-            &Ending {
-                resume,
-                init_fpu: self.init_fpu,
-                spin: 0,
-            },
-        );
-        self.answers += 1;
-        self.thread.answer();
+        self.write_answer(step.run);
         Ok(step)
+    }
+
+    /// Gives the batch to the guest side.
+    fn write_answer(&mut self, run: bool) {
+        let resume = run.then_some(&self.regs);
+        let spin = if run { self.hub.pace.turns(&self.thread) } else { 0 };
+        let ending = Ending {
+            resume,
+            init_fpu: self.init_fpu,
+            spin,
+        };
+        reply::write(&self.thread, &self.batch, &ending);
+        self.answers += 1;
+        self.thread.answer(spin > 0);
     }
 
     /// Forks; see `Context::poll_fork`.

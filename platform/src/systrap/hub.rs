@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::births::Birth;
 use super::fpu::Layout;
+use super::pace::Pace;
 use super::process::Process;
 use super::thread::Thread;
 use crate::Vdso;
@@ -38,6 +39,7 @@ pub(super) struct Hub {
     pub(super) vdso: Option<Vdso>,
     pub(super) fpu: Layout,
     pub(super) no_fsgsbase: bool,
+    pub(super) pace: Pace,
     /// Held while receiving: a second receiver could block for a notification that the first takes.
     recv: Mutex<()>,
     /// A worker is in `wait` or about to be.
@@ -70,6 +72,7 @@ impl Hub {
             vdso,
             fpu,
             no_fsgsbase: !process::has_fsgsbase(),
+            pace: Pace::new(),
             recv: Mutex::new(()),
             parked: AtomicBool::new(false),
             wake,
@@ -80,6 +83,10 @@ impl Hub {
     pub(super) fn wait(&self) -> bool {
         let _receiving = self.recv.lock();
         self.parked.store(true, Ordering::SeqCst);
+        if self.pace.watch(|| !self.parked.load(Ordering::Relaxed)) {
+            self.parked.store(false, Ordering::SeqCst);
+            return true;
+        }
         loop {
             let (bell, wake) = self.ready(None);
             if wake {
@@ -142,7 +149,10 @@ impl Hub {
         let thread = self.threads.lock().get(&tid).cloned();
         let [what, token, ..] = n.args;
         match thread {
-            Some(thread) if number == NR_DOORBELL => thread.rang(n.id),
+            Some(thread) if number == NR_DOORBELL => {
+                self.pace.called(&thread);
+                thread.rang(n.id)
+            }
             Some(thread) if number == u64::from(abi::nr::CLONE) && thread.may_clone(what) => {
                 let _ = self.listener.send(n.id, Answer::Continue);
                 false

@@ -8,6 +8,7 @@ mod fpu;
 mod hub;
 mod inflight;
 mod kick;
+mod pace;
 mod process;
 mod reaper;
 mod reply;

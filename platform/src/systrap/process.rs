@@ -76,6 +76,15 @@ impl Process {
         }
     }
 
+    /// As [`Process::answer`], on another core if there is a free one: this one goes on running.
+    pub(super) fn answer_elsewhere(&self, id: u64) {
+        if let Some(hub) = self.hub.upgrade() {
+            let _ = hub.listener.set_sync_wake_up(false);
+            let _ = hub.listener.send(id, Answer::Zero);
+            let _ = hub.listener.set_sync_wake_up(true);
+        }
+    }
+
     /// A context begins to drive one of its threads.
     pub(super) fn enter(&self) {
         self.contexts.fetch_add(1, Ordering::AcqRel);

@@ -104,7 +104,7 @@ fn bring_up(pid: i32, channel: SharedMap, options: OpenOptions) -> Result<(Arc<H
     }
     let listener = fetch_listener(pid, number)?;
     // Linux 6.6; without it a hand-over costs more.
-    let _ = listener.set_sync_wake_up();
+    let _ = listener.set_sync_wake_up(true);
 
     // The caller's procfs is kept; one found here serves only now.
     let kept = options.proc.is_some();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::births::Birth;
 use super::process::Process;
-use crate::guest::layout::{Control, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY};
+use crate::guest::layout::{Control, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY, TURN_REQUEST};
 use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::{process, vm};
@@ -82,6 +82,25 @@ impl Thread {
         waker.map(Waker::wake).is_some() | birth.is_some_and(|b| b.wake())
     }
 
+    /// Whether a request is in the channel of a thread that does not ring for it.
+    pub(super) fn has_called(&self) -> bool {
+        self.process.channel.load(self.at(std::mem::offset_of!(Control, turn))) == TURN_REQUEST
+    }
+
+    /// Its request was seen before it rang; true if a future was woken.
+    pub(super) fn spotted(&self) -> bool {
+        if let Some(hub) = self.process.hub.upgrade() {
+            hub.pace.called(self);
+        }
+        let mut state = self.state.lock();
+        if state.gone || self.retired.load(Ordering::Acquire) || std::mem::replace(&mut state.stopped, true) {
+            return false;
+        }
+        let waker = state.waker.take();
+        drop(state);
+        waker.map(Waker::wake).is_some()
+    }
+
     /// Ready when the thread has handed over.
     pub(super) fn poll_stopped(&self, waker: &Waker) -> Poll<Result<(), Gone>> {
         let mut state = self.state.lock();
@@ -103,8 +122,8 @@ impl Thread {
         self.state.lock().bell
     }
 
-    /// Gives the channel, filled with an answer, to the guest side.
-    pub(super) fn answer(&self) {
+    /// Gives the channel, filled with an answer, to the guest side. With `watched` this worker does not sleep then.
+    pub(super) fn answer(&self, watched: bool) {
         let mut state = self.state.lock();
         state.stopped = false;
         let before = self
@@ -114,7 +133,11 @@ impl Thread {
         match state.bell.take() {
             Some(id) => {
                 drop(state);
-                self.process.answer(id, Answer::Zero);
+                if watched {
+                    self.process.answer_elsewhere(id);
+                } else {
+                    self.process.answer(id, Answer::Zero);
+                }
             }
             None => state.owed = before == TURN_ASLEEP,
         }
@@ -171,7 +194,7 @@ impl Thread {
     fn end(&self) {
         if self.tid != self.process.pid {
             super::reply::order_exit(self);
-            self.answer();
+            self.answer(false);
         }
     }
 

@@ -157,11 +157,6 @@ pub trait InodeOps: Any + Send + Sync {
     /// opened by the VFS.
     fn open(&self, inode: &Arc<Inode>, how: &OpenHow) -> Result<Arc<dyn FileOps>>;
 
-    /// True where [`InodeOps::open`] serves fifos, sockets and devices too, instead of the VFS.
-    fn opens_itself(&self) -> bool {
-        false
-    }
-
     /// An extended attribute (`xattr(7)`), name with its prefix. `ENODATA` if there is none.
     fn getxattr(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>> {
         let _ = (inode, name);

@@ -240,7 +240,6 @@ pub fn open_place(task: &Arc<Task>, place: Path, args: OpenArgs) -> Result<Opene
     }
     let how = OpenHow { flags: kept(flags) };
     let ops = match inode.kind {
-        _ if inode.ops.opens_itself() => inode.ops.open(inode, &how)?,
         FileType::Fifo => return Ok(Opened::Fifo(place, flags)),
         FileType::Socket | FileType::BlockDevice => return Err(Errno::ENXIO),
         FileType::CharDevice => {

@@ -12,13 +12,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use abi::errno::Result;
 use bitflags::bitflags;
 
 use super::dentry::Dentry;
 use super::namei::Path;
 use super::super_block::SuperBlock;
-use crate::kernel::Kernel;
 use crate::sync::Mutex;
 
 pub use namespace::MountNamespace;
@@ -116,19 +114,6 @@ pub struct Mount {
     expiring: AtomicBool,
     /// Of the kernel itself (pipes, sockets): never in a namespace.
     internal: OnceLock<()>,
-}
-
-/// Mounts a file system at a place; for the building of a container.
-pub fn mount_at(
-    kernel: &Kernel,
-    sb: &Arc<SuperBlock>,
-    at: &Path,
-    flags: MountFlags,
-    source: &[u8],
-) -> Result<Arc<Mount>> {
-    let mount = Mount::new(&kernel.vfs.mounts, sb.clone(), sb.root_dentry()?, flags, source);
-    attach(&mount, at)?;
-    Ok(mount)
 }
 
 fn key(dentry: &Arc<Dentry>) -> usize {

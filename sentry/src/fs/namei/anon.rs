@@ -82,13 +82,6 @@ impl AnonInode {
     }
 }
 
-impl AnonInode {
-    /// Which device it stands for.
-    pub fn set_rdev(&self, rdev: u64) {
-        self.stat.lock().rdev = rdev;
-    }
-}
-
 impl InodeOps for AnonInode {
     fn stat(&self, _: &Inode) -> Result<Stat> {
         Ok(*self.stat.lock())
@@ -134,17 +127,6 @@ impl AnonMounts {
             pipe: mount(table, 0x5049_5045, "pipefs", FileType::Directory),
             socket: mount(table, 0x534f_434b, "sockfs", FileType::Directory),
             inode: mount(table, 0x0904_1934, "anon_inodefs", FileType::Anonymous),
-        }
-    }
-}
-
-impl AnonMounts {
-    /// The mount for anonymous files of that type.
-    pub fn mount_for(&self, kind: FileType) -> Arc<Mount> {
-        match kind {
-            FileType::Fifo => self.pipe.clone(),
-            FileType::Socket => self.socket.clone(),
-            _ => self.inode.clone(),
         }
     }
 }

@@ -316,10 +316,6 @@ fn time(sec: i64, nsec: impl TryInto<u32>) -> Timestamp {
 }
 
 impl InodeOps for HostInode {
-    fn opens_itself(&self) -> bool {
-        true
-    }
-
     fn stat(&self, inode: &Inode) -> Result<Stat> {
         let st = host_fs::fstat(&self.0.fd).map_err(errno)?;
         Ok(Stat {
