@@ -273,6 +273,9 @@ static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new
 impl File {
     /// A new description with position 0.
     pub fn new(ops: Arc<dyn FileOps>, path: Path, mode: FileMode, flags: OpenFlags) -> Arc<File> {
+        if !mode.contains(FileMode::PATH) {
+            path.inode().watches.opens.fetch_add(1, Ordering::AcqRel);
+        }
         Arc::new(File {
             ops,
             path,

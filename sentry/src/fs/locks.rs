@@ -288,8 +288,17 @@ pub(super) fn file_released(file: &File) {
     if file.mode.contains(FileMode::EXEC) {
         inode.allow_write();
     }
+    if file.mode.contains(FileMode::PATH) {
+        return;
+    }
     let wrote = file.mode.contains(FileMode::WRITE);
-    watch::notify_file(file, if wrote { mask::CLOSE_WRITE } else { mask::CLOSE_NOWRITE });
+    watch::notify(
+        &file.path.dentry,
+        if wrote { mask::CLOSE_WRITE } else { mask::CLOSE_NOWRITE },
+    );
+    if inode.watches.opens.fetch_sub(1, Ordering::AcqRel) == 1 {
+        watch::gone(inode);
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod fd_table;
 pub mod file;
 pub mod impls;
 pub mod inode;
+pub mod inotify;
 pub mod io;
 pub mod locks;
 pub mod mount;

@@ -72,6 +72,8 @@ pub struct SuperBlock {
     pub readonly: AtomicBool,
     /// Cached names.
     pub dentries: DentryCache,
+    /// inotify marks.
+    pub marks: super::watch::MarkCount,
     /// Held by a rename between two directories (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
     root: Mutex<Option<Arc<Inode>>>,
@@ -92,6 +94,7 @@ impl SuperBlock {
             dev,
             readonly: AtomicBool::new(false),
             dentries: DentryCache::default(),
+            marks: super::watch::MarkCount::default(),
             rename_lock: Mutex::new(()),
             root: Mutex::new(None),
             root_dentry: Mutex::new(None),
@@ -128,6 +131,7 @@ impl SuperBlock {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
+        super::watch::unmounted(self);
         let root = self.root.lock().take();
         let dentry = self.root_dentry.lock().take();
         if let Some(dentry) = dentry {

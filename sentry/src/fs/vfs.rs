@@ -17,6 +17,8 @@ pub struct Vfs {
     pub anon: AnonMounts,
     /// Device drivers.
     pub devices: Devices,
+    /// What users have of inotify.
+    pub inotify: Arc<super::inotify::InotifyUsers>,
     /// Who waits for whose locks.
     pub lock_graph: super::locks::LockGraph,
     /// Files with `O_ASYNC`.
@@ -33,6 +35,7 @@ impl Vfs {
             anon: AnonMounts::new(&mounts),
             mounts,
             devices: Devices::default(),
+            inotify: Arc::default(),
             lock_graph: super::locks::LockGraph::default(),
             async_files: super::sigio::AsyncFiles::default(),
             memfd: OnceLock::new(),

@@ -1,13 +1,17 @@
-//! inotify marks on inodes.
+//! inotify marks on inodes, and the events that operations on names and files make.
+//!
+//! A mark keeps its inode, as in Linux: a watched object is never forgotten. What the marks of one file system cost when
+//! there are none is one load.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::dentry::Dentry;
+use super::file::{File, FileMode};
 use super::inode::Inode;
-
-/// Marks on one inode.
-#[derive(Default)]
-pub struct Watches {}
+use super::inotify::Inotify;
+use super::super_block::SuperBlock;
+use crate::sync::Mutex;
 
 /// Events of `inotify(7)`.
 #[allow(missing_docs, reason = "inotify(7) documents each name")]
@@ -24,41 +28,185 @@ pub mod mask {
     pub const DELETE: u32 = 0x200;
     pub const DELETE_SELF: u32 = 0x400;
     pub const MOVE_SELF: u32 = 0x800;
+    pub const ALL_EVENTS: u32 = 0xfff;
     pub const UNMOUNT: u32 = 0x2000;
     pub const Q_OVERFLOW: u32 = 0x4000;
     pub const IGNORED: u32 = 0x8000;
+    pub const ONLYDIR: u32 = 0x0100_0000;
+    pub const DONT_FOLLOW: u32 = 0x0200_0000;
+    pub const EXCL_UNLINK: u32 = 0x0400_0000;
+    pub const MASK_CREATE: u32 = 0x1000_0000;
+    pub const MASK_ADD: u32 = 0x2000_0000;
     pub const ISDIR: u32 = 0x4000_0000;
+    pub const ONESHOT: u32 = 0x8000_0000;
 }
 
-/// Something happened to the object that this name stands for: its own marks and those of its directory hear of it.
+/// One watch: of one inotify instance on one inode.
+pub struct Mark {
+    /// Watch descriptor.
+    pub wd: i32,
+    /// Events asked for, with `ONESHOT` and `EXCL_UNLINK`.
+    pub mask: AtomicU32,
+    /// What is watched.
+    pub inode: Arc<Inode>,
+    pub(super) group: Weak<Inotify>,
+}
+
+/// Marks on one inode.
+#[derive(Default)]
+pub struct Watches {
+    marks: Mutex<Vec<Arc<Mark>>>,
+    /// Open files of the inode: its end waits for them.
+    pub(super) opens: AtomicUsize,
+}
+
+/// Marks in one file system.
+#[derive(Default)]
+pub struct MarkCount {
+    count: AtomicUsize,
+    all: Mutex<Vec<Weak<Mark>>>,
+    cookie: AtomicU32,
+}
+
+impl Watches {
+    fn list(&self) -> Vec<Arc<Mark>> {
+        self.marks.lock().clone()
+    }
+}
+
+impl Mark {
+    pub(super) fn attach(self: &Arc<Self>) {
+        let marks = &self.inode.sb.marks;
+        marks.count.fetch_add(1, Ordering::AcqRel);
+        let mut all = marks.all.lock();
+        all.retain(|m| m.strong_count() > 0);
+        all.push(Arc::downgrade(self));
+        drop(all);
+        self.inode.watches.marks.lock().push(self.clone());
+    }
+
+    pub(super) fn detach(self: &Arc<Self>) {
+        let mut marks = self.inode.watches.marks.lock();
+        let before = marks.len();
+        marks.retain(|m| !Arc::ptr_eq(m, self));
+        if marks.len() < before {
+            self.inode.sb.marks.count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The watch ends by itself: tells so.
+    fn end(self: &Arc<Self>) {
+        self.detach();
+        if let Some(group) = self.group.upgrade() {
+            group.ended(self.wd);
+        }
+    }
+
+    fn deliver(self: &Arc<Self>, event: u32, name: &[u8], cookie: u32) {
+        let wanted = self.mask.load(Ordering::Acquire);
+        if wanted & event & (mask::ALL_EVENTS | mask::UNMOUNT) == 0 {
+            return;
+        }
+        let Some(group) = self.group.upgrade() else { return };
+        // As Linux: a directory's own end and move carry no IN_ISDIR.
+        let shown = if event & (mask::DELETE_SELF | mask::MOVE_SELF) != 0 {
+            event & !mask::ISDIR
+        } else {
+            event
+        };
+        group.queue_event(self.wd, shown, cookie, name);
+        if wanted & mask::ONESHOT != 0 {
+            self.end();
+        }
+    }
+}
+
+fn watched(inode: &Inode) -> bool {
+    inode.sb.marks.count.load(Ordering::Acquire) > 0
+}
+
+fn dir_bit(inode: &Inode) -> u32 {
+    if inode.is_dir() { mask::ISDIR } else { 0 }
+}
+
+/// Something happened to the object that this name stands for: its directory's marks and its own hear of it.
 pub fn notify(dentry: &Arc<Dentry>, event: u32) {
-    let _ = (dentry, event);
+    let inode = dentry.inode();
+    if !watched(inode) {
+        return;
+    }
+    let event = event | dir_bit(inode);
+    if let Some(parent) = dentry.parent() {
+        let marks = parent.inode().watches.list();
+        if !marks.is_empty() {
+            let name = dentry.name();
+            for mark in marks {
+                let excluded = mark.mask.load(Ordering::Acquire) & mask::EXCL_UNLINK != 0 && dentry.is_unlinked();
+                if !excluded {
+                    mark.deliver(event, &name, 0);
+                }
+            }
+        }
+    }
+    for mark in inode.watches.list() {
+        mark.deliver(event, b"", 0);
+    }
+}
+
+/// Something was done through an open file.
+pub fn notify_file(file: &File, event: u32) {
+    if !file.mode.contains(FileMode::PATH) {
+        notify(&file.path.dentry, event);
+    }
 }
 
 /// Something happened to a name in a directory: the directory's marks hear of it.
 pub fn notify_dir(dir: &Inode, event: u32, name: &[u8], is_dir: bool, cookie: u32) {
-    let _ = (dir, event, name, is_dir, cookie);
+    if !watched(dir) {
+        return;
+    }
+    let event = event | if is_dir { mask::ISDIR } else { 0 };
+    for mark in dir.watches.list() {
+        mark.deliver(event, name, cookie);
+    }
 }
 
 /// Something happened to the object itself, whatever its name.
 pub fn notify_inode(inode: &Inode, event: u32) {
-    let _ = (inode, event);
+    if watched(inode) {
+        for mark in inode.watches.list() {
+            mark.deliver(event | dir_bit(inode), b"", 0);
+        }
+    }
 }
 
 /// A number that ties the two halves of a rename together.
-pub fn cookie(sb: &super::SuperBlock) -> u32 {
-    let _ = sb;
-    0
+pub fn cookie(sb: &SuperBlock) -> u32 {
+    sb.marks.cookie.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
-/// A name of it was removed: if that was the last, its marks end.
+/// A name of it was removed, or its last open file closed: if nothing is left of it, its marks end.
 pub fn gone(inode: &Arc<Inode>) {
-    let _ = inode;
+    if !watched(inode) || inode.watches.opens.load(Ordering::Acquire) > 0 {
+        return;
+    }
+    let marks = inode.watches.list();
+    if marks.is_empty() || inode.stat().is_ok_and(|st| st.nlink > 0) {
+        return;
+    }
+    for mark in marks {
+        mark.deliver(mask::DELETE_SELF | dir_bit(inode), b"", 0);
+        mark.end();
+    }
 }
 
-/// Something was done through an open file.
-pub fn notify_file(file: &super::File, event: u32) {
-    if !file.mode.contains(super::FileMode::PATH) {
-        notify(&file.path.dentry, event);
+/// The file system was unmounted.
+pub(super) fn unmounted(sb: &SuperBlock) {
+    let marks: Vec<_> = sb.marks.all.lock().drain(..).filter_map(|m| m.upgrade()).collect();
+    for mark in marks {
+        if let Some(group) = mark.group.upgrade() {
+            group.queue_event(mark.wd, mask::UNMOUNT, 0, b"");
+        }
+        mark.end();
     }
 }

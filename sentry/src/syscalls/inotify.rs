@@ -1,38 +1,87 @@
 //! `inotify(7)` and `fanotify(7)`.
 
+use std::sync::Arc;
+
 use abi::{Errno, SysResult};
 
+use crate::fs::inotify::Inotify;
+use crate::fs::namei::{AT_FDCWD, Lookup, anon_file, lookup};
+use crate::fs::perm::{self, MAY_READ};
+use crate::fs::watch::mask;
+use crate::fs::{File, FileOps, OpenFlags};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 
 /// `inotify_init(2)`
 pub(super) fn sys_inotify_init(cx: &mut Cx) -> SysResult<u64> {
-    let _ = cx;
-    Err(Errno::ENOSYS.into())
+    sys_inotify_init1(cx, 0)
 }
 
 /// `inotify_init1(2)`
 pub(super) fn sys_inotify_init1(cx: &mut Cx, flags: i32) -> SysResult<u64> {
-    let _ = (cx, flags);
-    Err(Errno::ENOSYS.into())
+    let flags = OpenFlags::from_bits_retain(flags.cast_unsigned());
+    if !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).contains(flags) {
+        return Err(Errno::EINVAL.into());
+    }
+    let kernel = cx.task.kernel.clone();
+    let ops = Inotify::new(&kernel.vfs.inotify, cx.task.cred().uid)?;
+    let file = anon_file(&kernel, "inotify", ops, flags & OpenFlags::NONBLOCK);
+    let cloexec = flags.contains(OpenFlags::CLOEXEC);
+    let fd = cx.task.files().add(file, cloexec, cx.task.fd_limit())?;
+    Ok(u64::from(fd.cast_unsigned()))
+}
+
+fn instance(file: &File) -> SysResult<Arc<Inotify>> {
+    let ops: Arc<dyn FileOps> = file.ops.clone();
+    let any: Arc<dyn std::any::Any + Send + Sync> = ops;
+    any.downcast::<Inotify>().map_err(|_| Errno::EINVAL.into())
 }
 
 /// `inotify_add_watch(2)`
-pub(super) fn sys_inotify_add_watch(cx: &mut Cx, fd: i32, path: UserAddr, mask: u32) -> SysResult<u64> {
-    let _ = (cx, fd, path, mask);
-    Err(Errno::ENOSYS.into())
+pub(super) fn sys_inotify_add_watch(cx: &mut Cx, fd: i32, path: UserAddr, wanted: u32) -> SysResult<u64> {
+    const KNOWN: u32 = mask::ALL_EVENTS
+        | mask::UNMOUNT
+        | mask::Q_OVERFLOW
+        | mask::IGNORED
+        | mask::ONLYDIR
+        | mask::DONT_FOLLOW
+        | mask::EXCL_UNLINK
+        | mask::MASK_ADD
+        | mask::MASK_CREATE
+        | mask::ISDIR
+        | mask::ONESHOT;
+    if wanted & KNOWN == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = cx.task.files().get(fd)?;
+    if wanted & (mask::MASK_ADD | mask::MASK_CREATE) == mask::MASK_ADD | mask::MASK_CREATE {
+        return Err(Errno::EINVAL.into());
+    }
+    let group = instance(&file)?;
+    let mut how = Lookup::empty();
+    how.set(Lookup::FOLLOW, wanted & mask::DONT_FOLLOW == 0);
+    how.set(Lookup::DIRECTORY, wanted & mask::ONLYDIR != 0);
+    let path = cx.read_path(path)?;
+    let place = lookup(&cx.task, AT_FDCWD, &path, how)?;
+    perm::inode(Some(&cx.task), &cx.task.cred(), place.inode(), MAY_READ)?;
+    let wd = group.add(place.inode(), wanted)?;
+    Ok(u64::from(wd.cast_unsigned()))
 }
 
 /// `inotify_rm_watch(2)`
 pub(super) fn sys_inotify_rm_watch(cx: &mut Cx, fd: i32, wd: i32) -> SysResult<u64> {
-    let _ = (cx, fd, wd);
-    Err(Errno::ENOSYS.into())
+    let file = cx.task.files().get(fd)?;
+    instance(&file)?.remove(wd)?;
+    Ok(0)
 }
 
 /// `fanotify_init(2)`
 pub(super) fn sys_fanotify_init(cx: &mut Cx, flags: u32, event_f_flags: u32) -> SysResult<u64> {
-    let _ = (cx, flags, event_f_flags);
-    Err(Errno::ENOSYS.into())
+    let _ = event_f_flags;
+    let counters = &cx.task.kernel.counters;
+    Err(counters
+        .missing("fanotify_init", u64::from(flags), Errno::ENOSYS)
+        .into())
 }
 
 /// `fanotify_mark(2)`
@@ -44,6 +93,11 @@ pub(super) fn sys_fanotify_mark(
     dirfd: i32,
     path: UserAddr,
 ) -> SysResult<u64> {
-    let _ = (cx, fd, flags, mask, dirfd, path);
-    Err(Errno::ENOSYS.into())
+    let _ = (fd, flags, dirfd, path);
+    Err(cx
+        .task
+        .kernel
+        .counters
+        .missing("fanotify_mark", mask, Errno::ENOSYS)
+        .into())
 }
