@@ -4,6 +4,13 @@
 //! it has made it writable.
 
 #![allow(unsafe_code, reason = "guest code is found by labels")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test helper fails the test"
+)]
 
 mod common;
 
@@ -17,11 +24,15 @@ use platform::{AddressSpace, Context, Trap};
 const STUB: u64 = 0x7ff0_0000_0000;
 const STUB_LEN: u64 = 0x4000;
 const DOORBELL: u64 = 0x2a5a;
+/// Where the guest puts its own code: still stub text to the filter, behind what the stub uses.
+const PLANT: u64 = STUB + STUB_LEN - 16;
+/// A loop beside it.
+const LOOP: u64 = PLANT + 8;
 
 // Tells the result of what was tried.
 guest_code!(tell, "mov rdi, rax", "mov eax, 1000", "syscall");
 
-/// A process whose stub text the guest has made writable, with `syscall; jmp r15` at the given address.
+/// A process whose stub text the guest has made writable, with `syscall; jmp r15` at [`PLANT`].
 struct Turned {
     space: Arc<dyn AddressSpace>,
     ctx: Box<dyn Context>,
@@ -57,17 +68,20 @@ async fn turn(sandbox: &Sandbox, gadget: u64) -> Option<Turned> {
         Trap::Syscall if ctx.regs().orig_rax == 1000 => {}
         _ => return None,
     }
-    // syscall; jmp r15
+    // syscall; jmp r15; and a jump to itself
     let pid = space.host_pid()?;
-    assert_eq!(vm::write(pid, STUB + gadget, &[0x0f, 0x05, 0x41, 0xff, 0xe7]), 5);
+    assert_eq!(
+        vm::write(pid, PLANT, &[0x0f, 0x05, 0x41, 0xff, 0xe7, 0, 0, 0, 0xeb, 0xfe]),
+        10
+    );
     Some(Turned { space, ctx })
 }
 
 impl Turned {
     /// Makes a system call from the stub's text; the result, or none if that ended the process.
-    async fn call(&mut self, gadget: u64, nr: u64, args: [u64; 6]) -> Option<u64> {
+    async fn call(&mut self, nr: u64, args: [u64; 6]) -> Option<u64> {
         let regs = self.ctx.regs_mut();
-        (regs.rip, regs.r15, regs.rax, regs.rsp) = (STUB + gadget, CODE, nr, DATA + DATA_LEN - 64);
+        (regs.rip, regs.r15, regs.rax, regs.rsp) = (PLANT, CODE, nr, DATA + DATA_LEN - 64);
         [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
         match self.ctx.run().await {
             Trap::Syscall => Some(self.ctx.regs().rdi),
@@ -91,7 +105,7 @@ fn only_harmless_calls_come_through_a_turned_stub() {
                 continue;
             }
             let args = [DATA, 0o102, 0o600, 0x22, u64::MAX, 0];
-            let result = turned.call(gadget, nr, args).await;
+            let result = turned.call(nr, args).await;
             let expected = [3, 9, 10, 11, 25, 26, 131].contains(&(nr & 0xffff_ffff));
             assert_eq!(result.is_some(), expected, "call {nr}: {result:?}");
             if result.is_none() {
@@ -133,7 +147,7 @@ fn arguments_are_checked_by_the_filter() {
             (56, [0x1000_0000 | 17, 0, 0, 0, 0, 0], false),
         ] {
             let mut turned = turn(&sandbox, gadget).await.unwrap();
-            let result = turned.call(gadget, nr, args).await;
+            let result = turned.call(nr, args).await;
             assert_eq!(result.is_some(), survives, "call {nr} {args:x?}: {result:?}");
         }
     });
@@ -148,7 +162,7 @@ fn doorbells_rung_by_guest_code_harm_nobody_else() {
         for what in [0, 1, 2, u64::MAX] {
             let mut turned = turn(&sandbox, gadget).await.unwrap();
             let regs = turned.ctx.regs_mut();
-            (regs.rip, regs.r15, regs.rax) = (STUB + gadget, CODE, DOORBELL);
+            (regs.rip, regs.r15, regs.rax) = (PLANT, CODE, DOORBELL);
             (regs.rdi, regs.rsi) = (what, 0x1234);
             // Whatever the channel still says, or the end.
             let _ = turned.ctx.run().await;
@@ -176,15 +190,13 @@ fn a_forged_frame_cannot_escape_the_sandbox_nor_death() {
         let mut turned = turn(&sandbox, gadget).await.unwrap();
         turned.space.write(DATA, &frame(CODE, !0));
         let regs = turned.ctx.regs_mut();
-        (regs.rip, regs.rax, regs.rsp) = (STUB + gadget, 15, DATA);
+        (regs.rip, regs.rax, regs.rsp) = (PLANT, 15, DATA);
         assert!(matches!(turned.ctx.run().await, Trap::Gone));
 
         let mut turned = turn(&sandbox, gadget).await.unwrap();
-        // jmp self
-        vm::write(turned.space.host_pid().unwrap(), STUB + 0x100, &[0xeb, 0xfe]);
-        turned.space.write(DATA, &frame(STUB + 0x100, !0));
+        turned.space.write(DATA, &frame(LOOP, !0));
         let regs = turned.ctx.regs_mut();
-        (regs.rip, regs.rax, regs.rsp) = (STUB + gadget, 15, DATA);
+        (regs.rip, regs.rax, regs.rsp) = (PLANT, 15, DATA);
         let (space, kick) = (Arc::clone(&turned.space), turned.ctx.interrupter());
         let killer = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
@@ -282,6 +294,50 @@ guest_code!(
     "2: inc rbx",
     "jmp 2b"
 );
+
+#[test]
+#[ignore = "takes seconds of processor time"]
+fn a_thread_that_blocks_the_interrupt_is_ended() {
+    let sandbox = Sandbox::new();
+    block_on(async {
+        let gadget = find_gadget(&sandbox).await;
+        let mut turned = turn(&sandbox, gadget).await.unwrap();
+        let mut words = [0u64; 38];
+        (words[5 + 15], words[5 + 16], words[5 + 17], words[5 + 18], words[37]) =
+            (DATA, LOOP, 0x202, 0x2b << 48 | 0x33, !0);
+        turned.space.write(DATA, &words.map(u64::to_le_bytes).concat());
+        let regs = turned.ctx.regs_mut();
+        (regs.rip, regs.rax, regs.rsp) = (PLANT, 15, DATA);
+        let kick = turned.ctx.interrupter();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            kick.interrupt();
+        });
+        assert!(matches!(turned.ctx.run().await, Trap::Gone));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_thread_that_ends_itself_is_gone_at_the_next_interrupt() {
+    let sandbox = Sandbox::new();
+    block_on(async {
+        let gadget = find_gadget(&sandbox).await;
+        let mut turned = turn(&sandbox, gadget).await.unwrap();
+        let mut thread = turned.ctx.clone_thread().await.unwrap();
+        let regs = thread.regs_mut();
+        (regs.rip, regs.rax) = (PLANT, 60);
+        let kick = thread.interrupter();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            kick.interrupt();
+        });
+        assert!(matches!(thread.run().await, Trap::Gone));
+        other.join().unwrap();
+        turned.ctx.regs_mut().rip = CODE;
+        assert_eq!(syscall(&mut *turned.ctx).await.0, 1000);
+    });
+}
 
 #[test]
 fn nothing_outlives_the_platform() {

@@ -1,6 +1,13 @@
 //! Prints what the primitives cost; asserts only that they work. Run with `--nocapture`.
 
 #![allow(unsafe_code, reason = "guest code is found by labels")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test helper fails the test"
+)]
 
 mod common;
 

@@ -1,6 +1,13 @@
 //! Faults, floating-point state, files, carried bytes, failures.
 
 #![allow(unsafe_code, reason = "guest code is found by labels")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test helper fails the test"
+)]
 
 mod common;
 

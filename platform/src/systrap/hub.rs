@@ -15,6 +15,7 @@ use super::fpu::Layout;
 use super::pace::Pace;
 use super::process::Process;
 use super::thread::Thread;
+use super::watchdog::Watchdog;
 use crate::Vdso;
 use crate::guest::layout::{HELLO, NR_DOORBELL};
 use crate::host::notify::{Answer, Listener, Notification};
@@ -40,6 +41,7 @@ pub(super) struct Hub {
     pub(super) fpu: Layout,
     pub(super) no_fsgsbase: bool,
     pub(super) pace: Pace,
+    pub(super) watchdog: Watchdog,
     /// Held while receiving: a second receiver could block for a notification that the first takes.
     recv: Mutex<()>,
     /// A worker is in `wait` or about to be.
@@ -73,6 +75,7 @@ impl Hub {
             fpu,
             no_fsgsbase: !process::has_fsgsbase(),
             pace: Pace::new(),
+            watchdog: Watchdog::default(),
             recv: Mutex::new(()),
             parked: AtomicBool::new(false),
             wake,
@@ -185,6 +188,7 @@ impl Hub {
 
     /// Ends every guest process.
     pub(super) fn kill_all(&self) {
+        self.watchdog.end();
         let _ = process::kill(-self.group, libc::SIGKILL);
     }
 

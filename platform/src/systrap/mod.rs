@@ -14,6 +14,7 @@ mod reaper;
 mod reply;
 mod start;
 mod thread;
+mod watchdog;
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};

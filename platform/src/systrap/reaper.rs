@@ -20,7 +20,13 @@ pub(super) fn run(hub: &Arc<Hub>) {
 fn bury(hub: &Hub, pid: i32) {
     let known = hub.processes.lock().remove(&pid);
     let Some(known) = known else {
-        hub.stillborn.lock().insert(pid);
+        // Either a fork that died at birth, and its parent will ask, or a stranger that was refused: do not collect those.
+        let mut stillborn = hub.stillborn.lock();
+        if stillborn.len() > 1024 {
+            stillborn.clear();
+        }
+        stillborn.insert(pid);
+        drop(stillborn);
         let _ = process::reap(pid);
         let waiting: Vec<_> = hub.births.lock().values().cloned().collect();
         for birth in waiting {

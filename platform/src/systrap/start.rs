@@ -42,6 +42,15 @@ pub(super) fn start(options: OpenOptions) -> Result<(Arc<Hub>, SysContext)> {
     let (pid, adopt) = spawn(fd)?;
     match bring_up(pid, channel, options) {
         Ok((hub, context)) => {
+            let watched = Arc::clone(&hub);
+            let body = move || watched.watchdog.run();
+            let thread = std::thread::Builder::new()
+                .name("watchdog".to_owned())
+                .stack_size(128 << 10);
+            thread
+                .spawn(body)
+                .map_err(|_| Errno::EAGAIN)
+                .map_err(failed("start the watchdog"))?;
             // The reaper lives as long as a guest process does.
             let _ = adopt.send(Arc::clone(&hub));
             Ok((hub, context))
@@ -72,7 +81,9 @@ fn spawn(channel: OwnedFd) -> Result<(i32, mpsc::Sender<Arc<Hub>>)> {
     let channel = high(&channel).map_err(failed("move an fd"))?;
     let (report, started) = mpsc::channel();
     let (adopt, adopted) = mpsc::channel::<Arc<Hub>>();
-    let thread = std::thread::Builder::new().name("reaper".to_owned());
+    let thread = std::thread::Builder::new()
+        .name("reaper".to_owned())
+        .stack_size(256 << 10);
     let body = move || {
         let at = i32::try_from(BOOT_CHANNEL_FD).unwrap_or(3);
         let _ = report.send(process::spawn(stub.as_fd(), channel.as_fd(), at));

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
+use abi::Errno;
 use parking_lot::Mutex;
 
 use super::births::Birth;
 use super::process::Process;
-use crate::guest::layout::{Control, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY, TURN_REQUEST};
+use crate::guest::layout::{Control, SIG_INTERRUPT, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY, TURN_REQUEST};
 use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::{process, vm};
@@ -29,6 +30,8 @@ struct State {
     stopped: bool,
     /// The notification that it waits in, unless it spins.
     bell: Option<u64>,
+    /// Times it has handed over.
+    bells: u64,
     /// It was answered before its notification came.
     owed: bool,
     /// It may clone once, with these flags.
@@ -69,6 +72,7 @@ impl Thread {
             return false;
         }
         state.bell = Some(id);
+        state.bells += 1;
         if self.retired.load(Ordering::Acquire) {
             drop(state);
             self.end();
@@ -96,6 +100,7 @@ impl Thread {
         if state.gone || self.retired.load(Ordering::Acquire) || std::mem::replace(&mut state.stopped, true) {
             return false;
         }
+        state.bells += 1;
         let waker = state.waker.take();
         drop(state);
         waker.map(Waker::wake).is_some()
@@ -154,10 +159,32 @@ impl Thread {
     }
 
     /// Interrupts guest code.
-    pub(super) fn interrupt(&self) {
-        self.process.with_alive(|pid| {
-            let _ = process::tgkill(pid, self.tid, crate::guest::layout::SIG_INTERRUPT);
-        });
+    pub(super) fn interrupt(self: &Arc<Thread>) {
+        let sent = self
+            .process
+            .with_alive(|pid| process::tgkill(pid, self.tid, SIG_INTERRUPT));
+        match sent {
+            // Guest code has ended its thread behind our back.
+            Some(Err(Errno::ESRCH)) => self.set_gone(),
+            Some(_) => {
+                if let Some(hub) = self.process.hub.upgrade() {
+                    hub.watchdog.expect(self);
+                }
+            }
+            // The reaper tells it.
+            None => {}
+        }
+    }
+
+    /// Whether it has handed over since `bells` were counted, or can be forgotten.
+    pub(super) fn responded(&self, bells: u64) -> bool {
+        let state = self.state.lock();
+        state.gone || state.stopped || state.bells != bells
+    }
+
+    /// Times it has handed over.
+    pub(super) fn bells(&self) -> u64 {
+        self.state.lock().bells
     }
 
     /// Its process died.
@@ -179,7 +206,7 @@ impl Thread {
     }
 
     /// Its context is dropped: it ends now, or as soon as it stops.
-    pub(super) fn retire(&self) {
+    pub(super) fn retire(self: &Arc<Thread>) {
         self.retired.store(true, Ordering::Release);
         let stopped = self.state.lock().stopped;
         if stopped {
