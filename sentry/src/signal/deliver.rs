@@ -30,14 +30,18 @@ pub(crate) async fn before_guest(cx: &mut Cx) -> Flow {
             task.while_frozen().await;
         }
         task.tell_parent();
-        task.stop_if_asked().await;
+        if task.is_traced() {
+            crate::task::ptrace::before_signals(cx).await;
+        } else {
+            task.stop_if_asked().await;
+        }
         if task.is_killed() {
             return Flow::Exit;
         }
         let Some((info, action)) = task.next_signal() else {
             break;
         };
-        let Some((info, action)) = crate::task::ptrace_signal(cx, info, action).await else {
+        let Some((info, action)) = crate::task::ptrace::signal_stop(cx, info, action).await else {
             continue;
         };
         match action.handler {

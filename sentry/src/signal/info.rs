@@ -28,6 +28,8 @@ pub mod code {
     pub const POLL_PRI: i32 = 5;
     pub const POLL_HUP: i32 = 6;
     pub const SYS_SECCOMP: i32 = 1;
+    pub const TRAP_BRKPT: i32 = 1;
+    pub const TRAP_TRACE: i32 = 2;
 }
 
 /// The part that depends on the sender.

@@ -335,8 +335,9 @@ fn own_group(cx: &Cx) -> Who {
 }
 
 fn process_named(cx: &Cx, pid: i32) -> Who {
-    let group = cx.task.kernel.tasks.process(cx.task.pid_ns(), pid);
-    Who::Process(group.map_or(-1, |g| g.tgid))
+    // A thread other than the leader is found by its tracer only.
+    let task = cx.task.kernel.tasks.task(cx.task.pid_ns(), pid);
+    Who::Process(task.map_or(-1, |t| t.tid))
 }
 
 fn group_named(cx: &Cx, pgid: i32) -> Who {
@@ -555,6 +556,5 @@ pub(super) fn sys_kcmp(cx: &mut Cx, pid1: i32, pid2: i32, kind: i32, idx1: u64, 
 
 /// `ptrace(2)`
 pub(super) async fn sys_ptrace(cx: &mut Cx, request: u64, pid: i32, addr: u64, data: u64) -> SysResult<u64> {
-    let _ = (pid, addr, data);
-    Err(cx.task.kernel.counters.missing("ptrace", request, Errno::ENOSYS).into())
+    task::ptrace::ptrace(cx, request, pid, addr, data)
 }

@@ -112,7 +112,7 @@ table! {
     98 getrusage now limits::sys_getrusage(who, usage) partial "user time of other threads is as of their last call; no system time, no fault counts";
     99 sysinfo now misc::sys_sysinfo(info) full "";
     100 times now time::sys_times(buf) full "";
-    101 ptrace wait process::sys_ptrace(request, pid, addr, data) todo "";
+    101 ptrace wait process::sys_ptrace(request, pid, addr, data) partial "no hardware breakpoints, PTRACE_SYSEMU, PTRACE_PEEKSIGINFO, PTRACE_SECCOMP_GET_FILTER";
     102 getuid now ids::sys_getuid() full "";
     103 syslog now misc::sys_syslog(kind, bufp, len) partial "the log is empty";
     104 getgid now ids::sys_getgid() full "";

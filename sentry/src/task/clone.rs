@@ -12,7 +12,7 @@ use super::pid::Pid;
 use super::pidfd::PidFd;
 use super::table::Proc;
 use super::vfork::Vfork;
-use super::{Cx, INFINITY, Resource, Slots, Task, ThreadGroup};
+use super::{Cx, INFINITY, Resource, Slots, Task, ThreadGroup, ptrace};
 use crate::cred::cap;
 use crate::mm::Mm;
 use crate::signal::{AltStack, SIG_IGN, Signal, TaskSignals};
@@ -63,6 +63,7 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
         Err(e) => return Err(e.into()),
     };
     let number = child.pid.in_ns(cx.task.pid_ns());
+    let event = ptrace::attach_child(&cx.task, &child, spec.flags, spec.exit_signal);
     if spec.flags.contains(CloneFlags::PARENT_SETTID) {
         let _ = cx.write_obj(UserAddr(spec.parent_tid), &number);
     }
@@ -77,10 +78,17 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
     }
     let vfork = spec.flags.contains(CloneFlags::VFORK).then(|| Vfork::new(&cx.task));
     child.vfork.lock().clone_from(&vfork);
+    let seen = cx.task.tracer().map_or(number, |t| child.pid.in_ns(t.pid_ns()));
     cx.task.kernel.start(Cx::new(child, ctx, mm));
+    if let Some(event) = event {
+        ptrace::event(cx, event, u64::from(seen.unsigned_abs())).await;
+    }
     if let Some(vfork) = vfork {
         // A kill is seen by the task loop.
         let _ = vfork.wait().await;
+        if cx.task.is_traced() {
+            ptrace::event(cx, ptrace::event_code::VFORK_DONE, u64::from(seen.unsigned_abs())).await;
+        }
     }
     Ok(u64::from(number.unsigned_abs()))
 }

@@ -100,6 +100,8 @@ impl Task {
             interrupted: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
+            ptrace: Mutex::default(),
             filtered: AtomicBool::new(filtered),
             cpu_ns: AtomicU64::new(0),
             vfork: Mutex::new(None),

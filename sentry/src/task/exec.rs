@@ -25,6 +25,7 @@ pub(crate) async fn exec(
     let old = cx.task.cred();
     let traced = cx.task.is_traced();
     let new = cred::exec::transition(&old, &program.file, &program.stat, traced);
+    let tid = cx.task.own_tid();
     become_only_thread(cx).await?;
 
     let task = cx.task.clone();
@@ -50,6 +51,9 @@ pub(crate) async fn exec(
     let loaded = loader::commit(cx, &program).await;
     close_on_exec(&task);
     task.finish_vfork();
+    if loaded.is_ok() {
+        super::ptrace::exec_event(cx, tid).await;
+    }
     if loaded.is_err() {
         // Neither the old program nor the new one is there any more.
         task.group.exit(Signal::SIGSEGV.number());

@@ -12,6 +12,7 @@ use crate::wait::Events;
 pub(super) async fn finish(mut cx: Cx, status: i32) {
     let task = cx.task.clone();
     task.note_cpu_ns(cx.ctx.cpu_time_ns());
+    super::ptrace::exit_event(&mut cx, status).await;
     task.signals.lock().exiting = true;
     release_user_words(&mut cx).await;
     let rss = task.usage().max_rss_kib;
@@ -65,7 +66,8 @@ impl TaskTable {
         {
             proc.leader_status = status;
         }
-        if !task.is_leader() {
+        let awaited = table.trace_ended(task, status);
+        if !task.is_leader() && !awaited {
             table.remove_task(&task.pid);
         }
         table.pass_children_on(task, last);

@@ -15,6 +15,7 @@ mod park;
 mod pgrp;
 mod pid;
 pub mod pidfd;
+pub(crate) mod ptrace;
 mod rlimit;
 mod robust;
 mod run;
@@ -38,7 +39,7 @@ use crate::cred::Cred;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::mm::Mm;
-use crate::signal::{SigAction, SigInfo, TaskSignals};
+use crate::signal::TaskSignals;
 use crate::sync::Mutex;
 
 pub use attr::{Sched, TaskAttr};
@@ -69,12 +70,6 @@ pub fn may_inspect(task: &Task, target: &Task) -> bool {
     allowed && (target.group.is_dumpable() || privileged) && (to.permitted & !me.permitted == 0 || privileged)
 }
 
-/// The tracer's say about a signal, if there is a tracer.
-pub(crate) async fn ptrace_signal(cx: &mut Cx, info: SigInfo, action: SigAction) -> Option<(SigInfo, SigAction)> {
-    let _ = cx;
-    Some((info, action))
-}
-
 /// A guest thread, like `struct task_struct`. What only its own future uses is in [`Cx`].
 pub struct Task {
     /// The kernel.
@@ -97,6 +92,9 @@ pub struct Task {
     in_guest: AtomicBool,
     /// The task is to end, whatever else.
     killed: AtomicBool,
+    /// A tracer looks on; see `ptrace`.
+    traced: AtomicBool,
+    pub(crate) ptrace: Mutex<ptrace::Ptrace>,
     /// `seccomp(2)` has a say in its calls.
     filtered: AtomicBool,
     /// Processor time as last seen.
@@ -210,11 +208,6 @@ impl Task {
     /// A signal, stop or kill waits: blocking calls give way.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
-    }
-
-    /// Somebody traces it with `ptrace(2)`.
-    pub fn is_traced(&self) -> bool {
-        false
     }
 
     /// Guest code runs, as far as the Sentry knows.

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use abi::{Errno, SysError, conv};
+use abi::{Errno, Restart, SysError, SysResult, conv};
 use platform::{FaultInfo, Trap};
 
+use super::ptrace::{Mode, Place};
 use super::seccomp::Verdict;
-use super::{Cx, Task, exit, seccomp, strace};
+use super::{Cx, Task, exit, ptrace, seccomp, strace};
 use crate::signal::deliver::{Flow, before_guest};
-use crate::signal::info::Detail;
+use crate::signal::info::{Detail, code};
 use crate::signal::{SigInfo, Signal};
 use crate::syscalls;
 
@@ -68,43 +69,95 @@ async fn next_trap(cx: &mut Cx) -> Trap {
 }
 
 async fn syscall(cx: &mut Cx) {
-    let regs = cx.ctx.regs();
-    let mut nr = conv::low32(regs.orig_rax);
-    let mut args = regs.args();
-    cx.local.resumed = None;
-    if nr == NR_RESTART_SYSCALL
-        && let Some(block) = cx.local.restart_block.take()
-    {
-        (nr, args) = (block.nr, block.args);
-        cx.local.resumed = Some(block.deadline);
+    let traced = cx.task.is_traced();
+    if traced {
+        cx.ctx.regs_mut().rax = Errno::ENOSYS.as_return();
+        ptrace::syscall_stop(cx, Place::Entry).await;
     }
+    if let Some(result) = call(cx, traced).await {
+        finish(cx, result);
+    }
+    if traced {
+        after_traced(cx).await;
+    }
+}
+
+/// Makes the call; none if a filter or the tracer put something in its place.
+async fn call(cx: &mut Cx, traced: bool) -> Option<SysResult<u64>> {
+    let (mut nr, mut args) = asked(cx);
     cx.local.call = (nr, args);
+    cx.local.resumed = None;
+    if traced && nr == u32::MAX {
+        return None;
+    }
     if cx.task.filtered.load(Ordering::Relaxed) {
         match seccomp::check(cx, nr, &args) {
             Verdict::Run => {}
             Verdict::Result(value) => {
                 cx.ctx.regs_mut().rax = value;
-                return;
+                return None;
             }
             Verdict::Exit(status) => {
                 cx.local.exit = Some(status);
-                return;
+                return None;
             }
-            // Nobody traces.
-            Verdict::Trace(_) => {
-                cx.ctx.regs_mut().rax = Errno::ENOSYS.as_return();
-                return;
+            Verdict::Trace(data) => {
+                if !ptrace::event(cx, ptrace::event_code::SECCOMP, u64::from(data)).await {
+                    return Some(Err(Errno::ENOSYS.into()));
+                }
+                (nr, args) = asked(cx);
+                cx.local.call = (nr, args);
+                if nr == u32::MAX {
+                    return None;
+                }
             }
         }
+    }
+    if nr == NR_RESTART_SYSCALL
+        && let Some(block) = cx.local.restart_block.take()
+    {
+        (nr, args) = (block.nr, block.args);
+        cx.local.call = (nr, args);
+        cx.local.resumed = Some(block.deadline);
     }
     let result = syscalls::serve(cx, nr, args).await;
     if cx.task.kernel.config.strace {
         strace::log(cx, nr, &args, &result);
     }
+    Some(result)
+}
+
+fn asked(cx: &Cx) -> (u32, [u64; 6]) {
+    let regs = cx.ctx.regs();
+    (conv::low32(regs.orig_rax), regs.args())
+}
+
+fn finish(cx: &mut Cx, result: SysResult<u64>) {
     match result {
         Ok(value) => cx.ctx.regs_mut().rax = value,
         Err(SysError::Errno(errno)) => cx.ctx.regs_mut().rax = errno.as_return(),
         Err(SysError::Restart(restart)) => cx.local.restart = Some(restart),
+    }
+}
+
+/// The tracer sees the result; of a call that will be made again it sees the kernel's own number for that.
+async fn after_traced(cx: &mut Cx) {
+    if let Some(restart) = cx.local.restart {
+        let number: u64 = match restart {
+            Restart::Sys => 512,
+            Restart::NoIntr => 513,
+            Restart::NoHand => 514,
+            Restart::Block => 516,
+        };
+        cx.ctx.regs_mut().rax = 0u64.wrapping_sub(number);
+    }
+    ptrace::syscall_stop(cx, Place::Exit).await;
+    if cx.task.is_traced() && cx.task.ptrace.lock().mode == Mode::Step {
+        // The instruction stepped over was the call itself.
+        cx.task.force_signal(SigInfo {
+            code: code::TRAP_TRACE,
+            ..SigInfo::kernel(Signal::SIGTRAP)
+        });
     }
 }
 

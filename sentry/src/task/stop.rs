@@ -15,6 +15,11 @@ impl GroupState {
         self.stop_taken = true;
     }
 
+    /// The stop that is in force or under way.
+    pub(crate) fn stop_signal(&self) -> Option<Signal> {
+        self.stop
+    }
+
     /// `SIGCONT` was sent.
     pub(crate) fn resume(&mut self) {
         self.stop_taken = false;
@@ -29,6 +34,7 @@ impl GroupState {
         self.stopped = false;
         for thread in &self.threads {
             thread.signals.lock().in_stop = false;
+            thread.end_listening();
             thread.interrupt();
         }
     }

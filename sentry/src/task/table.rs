@@ -35,6 +35,7 @@ pub(super) struct Table {
     pub(super) procs: HashMap<i32, Proc>,
     pub(super) pgrps: HashMap<i32, PgrpEntry>,
     pub(super) sessions: HashMap<i32, SessionEntry>,
+    pub(super) tracing: super::ptrace::Tracing,
 }
 
 struct Entry {
@@ -134,6 +135,16 @@ impl TaskTable {
         let table = self.lock();
         let parent = table.procs.get(&group.tgid)?.parent;
         table.procs.get(&parent).map(|p| p.group.clone())
+    }
+
+    /// The thread that made a process, or one that stands for it.
+    pub(super) fn parent_thread(&self, group: &ThreadGroup) -> Option<Arc<Task>> {
+        let table = self.lock();
+        let proc = table.procs.get(&group.tgid)?;
+        let parent = table.procs.get(&proc.parent)?;
+        let threads = parent.group.threads();
+        let maker = threads.iter().find(|t| t.tid == proc.parent_tid);
+        maker.or_else(|| threads.first()).cloned()
     }
 
     /// Children of a process, in the order in which they were made.

@@ -72,7 +72,8 @@ impl TaskTable {
             }
         }
         let Some((child, found)) = hit else {
-            return if any { Ok(None) } else { Err(Errno::ECHILD) };
+            let (traced, found) = table.wait_traced(task, who, options);
+            return if any || traced { Ok(found) } else { Err(Errno::ECHILD) };
         };
         if !options.contains(WaitOptions::NOWAIT) {
             table.consume(child, task);
@@ -113,6 +114,10 @@ fn look(proc: &Proc, task: &Task, options: WaitOptions) -> Option<Found> {
         return options
             .contains(WaitOptions::EXITED)
             .then(|| found(status, code, value));
+    }
+    if proc.leader.is_traced() {
+        // Its tracer hears of its stops.
+        return None;
     }
     if options.contains(WaitOptions::STOPPED)
         && let Some(signal) = proc.stop_report
