@@ -12,6 +12,7 @@ pub mod poll;
 pub mod regs;
 pub mod sched;
 pub mod socket;
+pub mod termios;
 pub mod time;
 
 pub use errno::{Errno, Restart, SysError, SysResult};

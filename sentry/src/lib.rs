@@ -20,5 +20,6 @@ pub mod sync;
 pub mod syscalls;
 pub mod task;
 pub mod time;
+pub mod tty;
 pub mod usermem;
 pub mod wait;

@@ -145,7 +145,7 @@ impl Container {
     }
 
     async fn exec(&self, process: &super::config::ProcessConfig, fds: Vec<OwnedFd>) -> Result<i32, Failed> {
-        let stdio = Stdio::new(&self.kernel, fds, process.terminal, process.console_size)?;
+        let stdio = Stdio::new(&self.kernel, &self.mounts, fds, process)?;
         let mut cx = launch::spawn(&self.kernel, &self.mounts, self.ns.clone(), process, &stdio).await?;
         if let Err(f) = launch::load(&mut cx, process).await {
             self.kernel.abandon(cx, f.exit_code << 8);

@@ -73,7 +73,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
 }
 
 /// Credentials that the container is built with: everything.
-fn builder_cred(kernel: &Kernel) -> Cred {
+pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
     let all = crate::cred::cap::FULL;
     cred(
         kernel,
@@ -151,7 +151,7 @@ impl Seed {
     /// Makes the first process, with its program loaded and not yet running.
     pub async fn launch(self) -> Result<Arc<Container>, Failed> {
         let process = self.config.process.clone();
-        let stdio = Stdio::new(&self.kernel, self.stdio, process.terminal, process.console_size)?;
+        let stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
         let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &stdio).await?;
         for (number, fd) in self.extra {
             let file = super::stdio::host_file(&self.kernel, fd)?;

@@ -46,6 +46,7 @@ pub fn build(
     } else {
         Sharing::Shared
     };
+    impls::dev::register(kernel);
     let builder = Builder {
         kernel,
         client,
@@ -66,6 +67,7 @@ pub fn build(
             .mount(&at, mount)
             .during(|| format!("mount {:?}", mount.destination))?;
     }
+    builder.default_devices(&at).during(|| "devices".to_owned())?;
     for device in &config.devices {
         builder
             .device(&at, device)
@@ -194,6 +196,45 @@ impl Builder<'_> {
                 let sb = self.internal(name, mount.source.as_bytes(), data.as_bytes())?;
                 self.attach(sb, &at, flags, mount.source.as_bytes())?;
             }
+        }
+        Ok(())
+    }
+
+    /// What every container has in `/dev`. Nothing is forced upon a `/dev` that the configuration binds from the host.
+    fn default_devices(&self, root: &Path) -> Result<()> {
+        let dev = self.make_place(root, "/dev", true)?;
+        let own = dev.mnt.sb.fstype == "tmpfs";
+        let made = |result: Result<()>| match result {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(e) if own => Err(e),
+            Err(_) => Ok(()),
+        };
+        for (name, major, minor) in impls::dev::DEFAULT_DEVICES {
+            let device = DeviceConfig {
+                path: format!("/dev/{name}"),
+                kind: 'c',
+                major,
+                minor,
+                mode: 0o666,
+                uid: 0,
+                gid: 0,
+            };
+            made(self.device(root, &device))?;
+        }
+        for (name, target) in impls::dev::DEFAULT_LINKS {
+            let node = NewNode {
+                mode: 0o777,
+                uid: 0,
+                gid: 0,
+                rdev: 0,
+            };
+            let link = dev
+                .inode()
+                .ops
+                .symlink(dev.inode(), name.as_bytes(), target.as_bytes(), &node);
+            made(link.map(|inode| {
+                dev.dentry.insert(name.as_bytes(), inode);
+            }))?;
         }
         Ok(())
     }

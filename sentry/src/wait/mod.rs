@@ -23,3 +23,18 @@ pub async fn yield_now() {
     })
     .await;
 }
+
+/// Sleeps until that point of `CLOCK_MONOTONIC`, as work of the kernel's own that no signal ends.
+pub async fn sleep_until(executor: &crate::executor::Executor, at: u64) {
+    let mut armed = false;
+    std::future::poll_fn(|cx| {
+        if crate::executor::Executor::now() >= at {
+            return std::task::Poll::Ready(());
+        }
+        if !std::mem::replace(&mut armed, true) {
+            executor.wake_at(at, cx.waker().clone());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}

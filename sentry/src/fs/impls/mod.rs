@@ -1,15 +1,26 @@
 //! The file systems: one folder and one line each.
 
+pub mod cgroup;
+pub mod dev;
+pub mod devpts;
 pub mod gofer;
 pub mod hostfd;
 pub mod overlay;
 pub mod proc;
 pub mod pseudo;
+pub mod sysfs;
 pub mod tmpfs;
 
 use super::super_block::FsType;
 
 /// All types that `mount(2)` knows, by name.
 pub fn registry() -> &'static [&'static dyn FsType] {
-    &[&proc::ProcFsType, &tmpfs::TmpFsType]
+    &[
+        &proc::ProcFsType,
+        &sysfs::SysFsType,
+        &tmpfs::TmpFsType,
+        &devpts::DevPtsFsType,
+        &cgroup::CgroupFsType("cgroup2"),
+        &cgroup::CgroupFsType("cgroup"),
+    ]
 }
