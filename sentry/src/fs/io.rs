@@ -1,10 +1,12 @@
 //! Where bytes of a read go and where those of a write come from: guest memory or the Sentry's own.
 
+use std::sync::Arc;
+
 use abi::Errno;
 use abi::errno::Result;
 use smallvec::SmallVec;
 
-use crate::task::Cx;
+use crate::task::{Cx, Task};
 use crate::usermem::UserAddr;
 
 /// Largest transfer of one call, like the kernel's `MAX_RW_COUNT`.
@@ -34,6 +36,11 @@ pub trait Source {
 
     /// Goes back by `n` bytes that were taken but not used.
     fn put_back(&mut self, n: usize);
+
+    /// Whose bytes they are, where a task gave them.
+    fn task(&self) -> Option<&Arc<Task>> {
+        None
+    }
 }
 
 /// Guest ranges as a sink and a source.
@@ -88,6 +95,10 @@ impl Sink for UserBuf<'_> {
 }
 
 impl Source for UserBuf<'_> {
+    fn task(&self) -> Option<&Arc<Task>> {
+        Some(&self.cx.task)
+    }
+
     fn remaining(&self) -> usize {
         self.left()
     }

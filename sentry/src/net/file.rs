@@ -54,7 +54,7 @@ impl FileOps for SocketFile {
             flags: flags_of(file),
             dest: Dest::Peer,
             control: Control::default(),
-            task: None,
+            task: src.task().cloned(),
         };
         self.socket.send(src, &mut msg)
     }

@@ -151,6 +151,11 @@ pub trait Socket: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Who connected, for `accept(2)`: told even if the connection is over by now.
+    fn accepted_from(&self) -> Result<AddrBuf> {
+        self.getpeername()
+    }
+
     /// Ends one or both directions.
     fn shutdown(&self, how: Shut) -> Result<()> {
         let _ = how;

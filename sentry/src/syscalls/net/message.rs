@@ -99,7 +99,8 @@ async fn send_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &
 async fn recv_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &mut RecvMsg) -> SysResult<u64> {
     let total: usize = iov.iter().map(|v| v.1).sum();
     let limit_ns = socket.base().rcvtimeo.load(Ordering::Relaxed);
-    let wait_all = msg.flags.contains(MsgFlags::WAITALL) && !msg.flags.contains(MsgFlags::PEEK) && socket.is_stream();
+    let stream = socket.is_stream();
+    let wait_all = msg.flags.contains(MsgFlags::WAITALL) && !msg.flags.contains(MsgFlags::PEEK) && stream;
     let mut limit = None;
     let mut blocker: Option<Blocker> = None;
     let mut got = 0usize;
@@ -120,7 +121,11 @@ async fn recv_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &
                 if blocker.is_none() {
                     limit = deadline(limit_ns);
                 }
-                let blocker = blocker.get_or_insert_with(|| Blocker::new(&cx.task, limit).exclusive());
+                // A datagram is for one; of a stream the one who is woken may leave some.
+                let blocker = blocker.get_or_insert_with(|| match stream {
+                    true => Blocker::new(&cx.task, limit),
+                    false => Blocker::new(&cx.task, limit).exclusive(),
+                });
                 let events = if msg.flags.contains(MsgFlags::OOB) {
                     Events::PRI
                 } else {

@@ -138,7 +138,7 @@ pub(super) async fn sys_accept4(cx: &mut Cx, fd: i32, addr: UserAddr, addrlen: U
     let reserved = files.reserve(1, cx.task.fd_limit())?;
     let number = reserved.numbers().first().copied().ok_or(Errno::EMFILE)?;
     let accepted = wait_accept(cx, &file, &socket).await?;
-    let peer = accepted.getpeername();
+    let peer = accepted.accepted_from();
     // From here on the end of `new` releases the connection.
     let new = new_file(cx, accepted, flags);
     if !addr.is_null() {

@@ -204,6 +204,11 @@ impl Socket for TcpSocket {
         }
     }
 
+    fn accepted_from(&self) -> Result<AddrBuf> {
+        let remote = self.state.lock().remote.ok_or(Errno::ENOTCONN)?;
+        Ok(addr::format(remote, self.base.family))
+    }
+
     fn shutdown(&self, how: Shut) -> Result<()> {
         self.do_shutdown(how)
     }
