@@ -18,7 +18,10 @@ struct Host {
 impl Host {
     fn new() -> Self {
         let platform = std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
-        Self { dir: TempDir::new().unwrap(), platform }
+        Self {
+            dir: TempDir::new().unwrap(),
+            platform,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -27,7 +30,12 @@ impl Host {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
-        command.arg("--root").arg(self.path("state")).arg("--platform").arg(&self.platform).args(args);
+        command
+            .arg("--root")
+            .arg(self.path("state"))
+            .arg("--platform")
+            .arg(&self.platform)
+            .args(args);
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
@@ -85,7 +93,11 @@ impl Host {
 }
 
 fn code(output: &Output) -> Option<i32> {
-    eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    eprintln!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.status.code()
 }
 
@@ -98,7 +110,9 @@ fn gone(pid: i64) -> bool {
 
 fn record(dir: &Path, id: &str, process: &str) -> i64 {
     let text = fs::read(dir.join("state").join(id).join("state.json")).unwrap();
-    serde_json::from_slice::<Value>(&text).unwrap()[process]["pid"].as_i64().unwrap()
+    serde_json::from_slice::<Value>(&text).unwrap()[process]["pid"]
+        .as_i64()
+        .unwrap()
 }
 
 #[test]
@@ -146,17 +160,34 @@ fn the_host_stays_as_it_is() {
     assert_eq!(fs::read_to_string(h.path("a")).unwrap(), "old");
     assert!(!h.path("b").exists());
     let volume = format!("{}:/v", h.dir.path().display());
-    assert_eq!(code(&h.runsc(&["do", "--volume", &volume, "sh", "-c", "echo new >/v/b"])), Some(0));
+    assert_eq!(
+        code(&h.runsc(&["do", "--volume", &volume, "sh", "-c", "echo new >/v/b"])),
+        Some(0)
+    );
     assert_eq!(fs::read_to_string(h.path("b")).unwrap(), "new\n");
     let volume = format!("{volume}:ro");
-    assert_ne!(code(&h.runsc(&["do", "--volume", &volume, "sh", "-c", "echo x >/v/b"])), Some(0));
+    assert_ne!(
+        code(&h.runsc(&["do", "--volume", &volume, "sh", "-c", "echo x >/v/b"])),
+        Some(0)
+    );
     assert_eq!(fs::read_to_string(h.path("b")).unwrap(), "new\n");
 }
 
 #[test]
 fn environment_user_and_directory() {
     let h = Host::new();
-    let args = ["do", "--uid", "12:34", "--env", "A=b c", "--cwd", "/usr", "sh", "-c", "id -u; id -g; echo $A; pwd"];
+    let args = [
+        "do",
+        "--uid",
+        "12:34",
+        "--env",
+        "A=b c",
+        "--cwd",
+        "/usr",
+        "sh",
+        "-c",
+        "id -u; id -g; echo $A; pwd",
+    ];
     let output = h.runsc(&args);
     assert_eq!(code(&output), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "12\n34\nb c\n/usr\n");
@@ -165,15 +196,26 @@ fn environment_user_and_directory() {
 #[test]
 fn streams() {
     let h = Host::new();
-    let mut child =
-        h.command(&["do", "sh", "-c", "cat; echo err >&2"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = h
+        .command(&["do", "sh", "-c", "cat; echo err >&2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let data = vec![b'x'; 1 << 20];
     let copy = data.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&copy));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    assert_eq!(code(&Output { stdout: Vec::new(), ..output.clone() }), Some(0));
+    assert_eq!(
+        code(&Output {
+            stdout: Vec::new(),
+            ..output.clone()
+        }),
+        Some(0)
+    );
     assert_eq!(output.stdout.len(), data.len());
     assert_eq!(output.stderr, b"err\n");
 }
@@ -182,7 +224,11 @@ fn streams() {
 fn signals_are_passed_on() {
     let h = Host::new();
     let script = "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.05; done";
-    let child = h.command(&["do", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let child = h
+        .command(&["do", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let pid = child.id().to_string();
     std::thread::sleep(Duration::from_secs(1));
     assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
@@ -251,7 +297,13 @@ fn one_dies(process: &str) {
     assert_eq!(code(&h.overlaid(&["run", "--detach", "c"])), Some(0));
     let (sandbox, gofer) = (record(h.dir.path(), "c", "sandbox"), record(h.dir.path(), "c", "gofer"));
     let victim = if process == "sandbox" { sandbox } else { gofer };
-    assert!(Command::new("kill").args(["-KILL", &victim.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &victim.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
     h.wait_for("both to end", || gone(sandbox) && gone(gofer));
     assert_eq!(h.state("c")["status"], "stopped");
     assert_eq!(code(&h.runsc(&["delete", "c"])), Some(0));
@@ -297,9 +349,11 @@ fn runsc_dies_at_any_moment() {
         let state = h.path("state");
         fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             let fd = entry.path().join("fd");
-            fs::read_dir(fd).into_iter().flatten().flatten().any(|fd| {
-                fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(&state))
-            })
+            fs::read_dir(fd)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(&state)))
         })
     };
     // What was created entirely is there to be deleted; the rest is cleared away.

@@ -41,7 +41,8 @@ pub fn start(dir: &Path) -> Result<()> {
 /// Makes the control socket.
 pub fn listen(dir: &Path) -> Result<OwnedFd> {
     let what = || "control socket";
-    let socket = new_socket().context(what)?;
+    // The Sentry polls it: its workers may never block in the host.
+    let socket = new_socket(SocketFlags::NONBLOCK).context(what)?;
     let (_dir, address) = address(dir)?;
     rustix::net::bind(&socket, &address).context(what)?;
     rustix::net::listen(&socket, 16).context(what)?;
@@ -82,7 +83,7 @@ fn done(reply: Reply) -> Result<()> {
 /// Asks and waits for the answer.
 fn request(dir: &Path, request: &Request) -> Result<Reply> {
     let what = || "control socket of the sandbox";
-    let socket = new_socket().context(what)?;
+    let socket = new_socket(SocketFlags::empty()).context(what)?;
     let (_dir, address) = address(dir)?;
     rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, Some(PATIENCE))
         .context(what)?;
@@ -97,8 +98,13 @@ fn request(dir: &Path, request: &Request) -> Result<Reply> {
     serde_json::from_slice(reply.get(..got).unwrap_or_default()).context(what)
 }
 
-fn new_socket() -> rustix::io::Result<OwnedFd> {
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+fn new_socket(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC | flags,
+        None,
+    )
 }
 
 /// The socket's address by way of an open directory: the path may be longer than a socket address.
