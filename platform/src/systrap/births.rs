@@ -120,6 +120,13 @@ impl Birth {
         }
     }
 
+    /// The child's slot.
+    pub(super) fn slot(&self) -> u32 {
+        match &self.kind {
+            Kind::Process { slot, .. } | Kind::Thread { slot, .. } => *slot,
+        }
+    }
+
     /// The child, once it is there.
     pub(super) fn child(&self) -> Option<Arc<Thread>> {
         self.state.lock().child.clone()

@@ -315,10 +315,10 @@ impl SysContext {
             cx,
             FORK_FLAGS,
             |hub, _| Birth::process(hub, slot),
-            |token| Order {
+            |birth| Order {
                 kind: ORDER_FORK,
                 nr: 0,
-                args: [token, 0, 0, 0, 0, 0],
+                args: [birth.token, 0, 0, 0, 0, 0],
             },
         )
     }
@@ -336,10 +336,10 @@ impl SysContext {
             cx,
             THREAD_FLAGS,
             |hub, thread| Birth::thread(hub, &thread.process, slot),
-            |token| Order {
+            |birth| Order {
                 kind: ORDER_CLONE,
                 nr: 0,
-                args: [u64::from(slot), token, 0, 0, 0, 0],
+                args: [u64::from(birth.slot()), birth.token, 0, 0, 0, 0],
             },
         )
     }
@@ -349,7 +349,7 @@ impl SysContext {
         cx: &mut task::Context<'_>,
         flags: u64,
         make: impl FnOnce(&Arc<Hub>, &Thread) -> Result<Arc<Birth>>,
-        order: impl FnOnce(u64) -> Order,
+        order: impl FnOnce(&Birth) -> Order,
     ) -> Poll<Result<SysContext>> {
         let (birth, pid) = match &self.birth {
             Some((birth, pid)) => (Arc::clone(birth), *pid),
@@ -362,7 +362,7 @@ impl SysContext {
         };
         let pid = match pid {
             Some(pid) => pid,
-            None => match ready!(self.poll_goal(cx, Goal::Extra(order(birth.token)))) {
+            None => match ready!(self.poll_goal(cx, Goal::Extra(order(&birth)))) {
                 Outcome::Done(pid) => low32(pid.cast_unsigned()).cast_signed(),
                 Outcome::Failed(OpFailure { errno, .. }) | Outcome::Refused(errno) => {
                     return Poll::Ready(Err(self.abort_birth(errno)));

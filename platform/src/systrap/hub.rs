@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::Errno;
-use abi::conv::low32;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 
@@ -20,6 +19,13 @@ use crate::Vdso;
 use crate::guest::layout::{HELLO, NR_DOORBELL};
 use crate::host::notify::{Answer, Listener, Notification};
 use crate::host::process;
+
+/// Nobody waits.
+const IDLE: u8 = 0;
+/// The leader waits, or is about to.
+const PARKED: u8 = 1;
+/// The leader is to come back, or not to wait the next time.
+const NOTIFIED: u8 = 2;
 
 /// What all parts of one open platform share.
 ///
@@ -44,8 +50,8 @@ pub(super) struct Hub {
     pub(super) watchdog: Watchdog,
     /// Held while receiving: a second receiver could block for a notification that the first takes.
     recv: Mutex<()>,
-    /// A worker is in `wait` or about to be.
-    parked: AtomicBool,
+    /// `IDLE`, `PARKED` or `NOTIFIED`.
+    parking: AtomicU8,
     wake: OwnedFd,
 }
 
@@ -77,18 +83,24 @@ impl Hub {
             pace: Pace::new(),
             watchdog: Watchdog::default(),
             recv: Mutex::new(()),
-            parked: AtomicBool::new(false),
+            parking: AtomicU8::new(IDLE),
             wake,
         })
     }
 
-    /// Blocks until a future was woken or somebody calls [`Hub::unpark`].
+    /// Blocks until a future was woken or somebody calls [`Hub::unpark`]; not at all if that was since the last time.
     pub(super) fn wait(&self) -> bool {
         let _receiving = self.recv.lock();
-        self.parked.store(true, Ordering::SeqCst);
-        if self.pace.watch(|| !self.parked.load(Ordering::Relaxed)) {
-            self.parked.store(false, Ordering::SeqCst);
-            return true;
+        if self.parking.compare_exchange(IDLE, PARKED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.wait_parked();
+        }
+        self.parking.store(IDLE, Ordering::SeqCst);
+        true
+    }
+
+    fn wait_parked(&self) {
+        if self.pace.watch(|| self.parking.load(Ordering::Relaxed) == NOTIFIED) {
+            return;
         }
         loop {
             let (bell, wake) = self.ready(None);
@@ -98,8 +110,7 @@ impl Hub {
             }
             let woken = bell && self.receive();
             if wake || woken {
-                self.parked.store(false, Ordering::SeqCst);
-                return true;
+                return;
             }
         }
     }
@@ -117,7 +128,7 @@ impl Hub {
     }
 
     pub(super) fn unpark(&self) {
-        if self.parked.swap(false, Ordering::SeqCst) {
+        if self.parking.swap(NOTIFIED, Ordering::SeqCst) == PARKED {
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
     }
@@ -149,8 +160,12 @@ impl Hub {
     fn dispatch(&self, n: Notification) -> bool {
         let Ok(tid) = i32::try_from(n.tid) else { return false };
         let number = u64::from(n.nr.cast_unsigned());
-        let thread = self.threads.lock().get(&tid).cloned();
         let [what, token, ..] = n.args;
+        let mut thread = self.threads.lock().get(&tid).cloned();
+        if what == HELLO && thread.as_ref().is_some_and(|old| old.has_ended()) {
+            // The number of a thread that is no more: this is another.
+            thread = None;
+        }
         match thread {
             Some(thread) if number == NR_DOORBELL => {
                 self.pace.called(&thread);
@@ -160,7 +175,7 @@ impl Hub {
                 let _ = self.listener.send(n.id, Answer::Continue);
                 false
             }
-            None if number == NR_DOORBELL && low32(what) == low32(HELLO) => self.hello(tid, n.id, token),
+            None if number == NR_DOORBELL && what == HELLO => self.hello(tid, n.id, token),
             // Only guest code that has jumped into the stub gets here.
             Some(thread) => {
                 thread.process.kill();

@@ -176,6 +176,12 @@ impl Thread {
         }
     }
 
+    /// Whether it was let go, or ended itself: its number may be another thread's.
+    pub(super) fn has_ended(&self) -> bool {
+        let exists = || self.process.with_alive(|pid| process::tgkill(pid, self.tid, 0).is_ok());
+        self.retired.load(Ordering::Acquire) || exists() != Some(true)
+    }
+
     /// Whether it has handed over since `bells` were counted, or can be forgotten.
     pub(super) fn responded(&self, bells: u64) -> bool {
         let state = self.state.lock();
