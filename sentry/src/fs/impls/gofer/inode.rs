@@ -41,6 +41,8 @@ pub(super) struct State {
     pub attr: Attr,
     /// When `attr` was asked for (`CLOCK_MONOTONIC` ns), or changed by ourselves: older news are no news. 0 to ask again.
     pub attr_at: u64,
+    /// When owner and group were asked for. An open descriptor does not tell them: the Sentry's user namespace knows nobody.
+    pub owner_at: u64,
     /// Changes of our own to the names of a directory: a listing made meanwhile is not complete.
     pub changes: u64,
     /// Open for reading, writing, both.
@@ -57,6 +59,9 @@ pub(super) struct State {
     /// When the walk of a longer path last came by.
     pub walked_at: u64,
 }
+
+/// How long owner and group of an open file are trusted.
+const OWNER_TRUST_NS: u64 = 1_000_000_000;
 
 const READ: usize = 0;
 const WRITE: usize = 1;
@@ -78,6 +83,7 @@ impl GoferInode {
                 place,
                 attr: entry.attr,
                 attr_at: asked,
+                owner_at: asked,
                 changes: 0,
                 fds: [const { None }; 3],
                 link,
@@ -143,25 +149,19 @@ impl GoferInode {
 
     /// Attributes: from an open descriptor, from memory while they can be trusted, or from the Gofer.
     pub(super) fn attr(&self) -> Result<Attr> {
-        let fd = {
-            let st = self.state.lock();
-            match st.any_fd() {
-                Some(fd) => fd.clone(),
-                None if Executor::now().saturating_sub(st.attr_at) < self.fs.sharing.trust_ns() => return Ok(st.attr),
-                None => {
-                    drop(st);
-                    return self.ask_attr();
-                }
-            }
-        };
-        let attr = host_attr(&fd)?;
+        let now = Executor::now();
         let mut st = self.state.lock();
-        st.attr = Attr {
-            mount_id: st.attr.mount_id,
-            ..attr
-        };
-        st.attr_at = Executor::now();
-        Ok(attr)
+        match st.any_fd().cloned() {
+            Some(fd) if now.saturating_sub(st.owner_at) < OWNER_TRUST_NS => {
+                st.note_host(&host_attr(&fd)?, now);
+                Ok(st.attr)
+            }
+            None if now.saturating_sub(st.attr_at) < self.fs.sharing.trust_ns() => Ok(st.attr),
+            _ => {
+                drop(st);
+                self.ask_attr()
+            }
+        }
     }
 
     fn ask_attr(&self) -> Result<Attr> {
@@ -234,7 +234,7 @@ impl GoferInode {
             let mut st = self.state.lock();
             let writers = [WRITE, BOTH].map(|slot| st.take_unused(slot));
             if let Some(fd) = writers.iter().flatten().next() {
-                st.note_host(fd);
+                st.note_last(fd);
             }
             let gone = st.attr.nlink == 0;
             let idle = st
@@ -257,7 +257,7 @@ impl GoferInode {
             let mut st = self.state.lock();
             let fd = st.take_unused(READ);
             if let Some(fd) = &fd {
-                st.note_host(fd);
+                st.note_last(fd);
             }
             fd
         };
@@ -285,6 +285,7 @@ impl State {
         }
         self.attr = *attr;
         self.attr_at = asked;
+        self.owner_at = asked;
     }
 
     /// Takes attributes after a change of our own.
@@ -296,6 +297,7 @@ impl State {
         }
         self.attr = *attr;
         self.attr_at = Executor::now();
+        self.owner_at = self.attr_at;
     }
 
     /// Takes the news of a change of ours to this directory. True if nobody else changed it meanwhile.
@@ -313,10 +315,22 @@ impl State {
         self.epoch = self.epoch.wrapping_add(1).max(1);
     }
 
-    fn note_host(&mut self, fd: &OwnedFd) {
+    /// Takes what an open descriptor tells.
+    fn note_host(&mut self, host: &Attr, now: u64) {
+        let (uid, gid, mount_id) = (self.attr.uid, self.attr.gid, self.attr.mount_id);
+        self.attr = Attr {
+            uid,
+            gid,
+            mount_id,
+            ..*host
+        };
+        self.attr_at = now;
+    }
+
+    /// Takes what a descriptor about to be closed tells.
+    fn note_last(&mut self, fd: &OwnedFd) {
         if let Ok(attr) = host_attr(fd) {
-            self.attr = attr;
-            self.attr_at = Executor::now();
+            self.note_host(&attr, Executor::now());
         }
     }
 
