@@ -30,13 +30,7 @@ pub(crate) async fn exec(
 
     let task = cx.task.clone();
     super::robust::release(cx).await;
-    let clear = std::mem::take(&mut task.attr.lock().clear_child_tid);
-    if clear != 0 && Arc::strong_count(&cx.mm) > 2 {
-        let addr = crate::usermem::UserAddr(clear);
-        if cx.write_obj(addr, &0u32).is_ok() {
-            super::robust::futex_wake(cx, addr);
-        }
-    }
+    super::exit::clear_tid(cx);
     let changed = (new.euid, new.egid) != (old.euid, old.egid) || new.permitted & !old.permitted != 0;
     let dumpable = if changed { 0 } else { 1 };
     task.group.dumpable.store(dumpable, Ordering::Relaxed);

@@ -32,12 +32,19 @@ pub(super) async fn finish(mut cx: Cx, status: i32) {
 /// What the dying thread has promised to tell others through memory: robust futexes, the cleared thread id.
 async fn release_user_words(cx: &mut Cx) {
     super::robust::release(cx).await;
+    clear_tid(cx);
+}
+
+/// `CLONE_CHILD_CLEARTID`: zeroes the word and wakes whoever joins the thread, if others share the memory.
+pub(super) fn clear_tid(cx: &mut Cx) {
     let clear = std::mem::take(&mut cx.task.attr.lock().clear_child_tid);
-    if clear != 0 && Arc::strong_count(&cx.mm) > 2 {
-        let addr = crate::usermem::UserAddr(clear);
-        if cx.write_obj(addr, &0u32).is_ok() {
-            super::robust::futex_wake(cx, addr);
-        }
+    if clear == 0 || Arc::strong_count(&cx.mm) <= 2 {
+        return;
+    }
+    // Straight to memory: what is carried with an answer would never arrive, since this thread gets none.
+    let zero = 0u32.to_ne_bytes();
+    if cx.mm.aspace().write(clear, &zero) == zero.len() {
+        super::robust::futex_wake(cx, crate::usermem::UserAddr(clear));
     }
 }
 

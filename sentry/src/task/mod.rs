@@ -279,9 +279,10 @@ impl Task {
 /// The task of that number as the caller sees it, if the caller may look into its memory (`ptrace(2)`, "access mode
 /// checking", `PTRACE_MODE_ATTACH_REALCREDS`).
 pub fn find_for_access(task: &Arc<Task>, pid: i32) -> abi::errno::Result<Arc<Task>> {
-    if pid == task.tid {
-        Ok(task.clone())
+    let target = task.kernel.tasks.task(task.pid_ns(), pid).ok_or(abi::Errno::ESRCH)?;
+    if target.tid == task.tid || ptrace::may_attach(task, &target) {
+        Ok(target)
     } else {
-        Err(abi::Errno::ESRCH)
+        Err(abi::Errno::EPERM)
     }
 }

@@ -40,7 +40,13 @@ async fn run_guest(cx: &mut Cx) -> i32 {
                     return status;
                 }
             }
-            Trap::Fault(fault) => raise(cx, fault),
+            Trap::Fault(fault) => {
+                let limits = cx.task.group.rlimits().clone();
+                let mm = cx.mm.clone();
+                if !mm.handle_fault(&mut *cx.ctx, &fault, &limits) {
+                    raise(cx, fault);
+                }
+            }
             Trap::Interrupted => {}
             Trap::OpFailed(failure) => {
                 let errno = cx.mm.op_failed(&failure);

@@ -9,6 +9,7 @@ mod table;
 
 pub(super) use events::{attach_child, event, exec_event, exit_event, syscall_stop};
 pub(crate) use events::{before_signals, signal_stop};
+pub(super) use request::may_attach;
 pub(crate) use request::ptrace;
 pub(super) use table::Tracing;
 

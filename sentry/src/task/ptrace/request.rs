@@ -54,7 +54,7 @@ fn traceme(cx: &Cx) -> SysResult<u64> {
 }
 
 /// Like `ptrace_may_access` with the real ids.
-fn may_attach(tracer: &Task, target: &Task) -> bool {
+pub(in crate::task) fn may_attach(tracer: &Task, target: &Task) -> bool {
     let (me, to) = (tracer.cred(), target.cred());
     let same = [to.uid, to.euid, to.suid].iter().all(|&id| id == me.uid)
         && [to.gid, to.egid, to.sgid].iter().all(|&id| id == me.gid);
