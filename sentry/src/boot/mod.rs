@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use platform::OpenOptions;
+use platform::host::confine::{Needs, confine};
 
-use self::config::{BootConfig, BootError, BootStatus};
+use self::config::{BootConfig, BootError, BootStatus, NetworkMode};
 use self::container::Container;
 use crate::executor::{Executor, FdEvents, HostFd};
 use crate::kernel::Kernel;
@@ -76,11 +77,12 @@ fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
             return Err(failed.exit_code);
         }
     };
+    let proc_fd = config.fds.proc;
     let code = Arc::new(AtomicI32::new(128));
     let executor = kernel.executor.clone();
     let (executor2, code2) = (executor.clone(), code.clone());
     executor.spawn(async move {
-        code2.store(live(seed, ready).await, Ordering::SeqCst);
+        code2.store(live(seed, ready, proc_fd).await, Ordering::SeqCst);
         executor2.stop();
     });
     let workers = usize::try_from(kernel.config.cpus).unwrap_or(2).clamp(2, 64);
@@ -91,10 +93,7 @@ fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
 /// Everything that can be made before any guest code runs, while the process has one thread.
 fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
     let proc = config.fds.proc.map(|n| donated(n, "proc")).transpose()?;
-    let options = OpenOptions {
-        proc,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { proc };
     let platform = platform::open(&config.sandbox.platform, options).map_err(|e| Failed::new(e.to_string()))?;
     let executor = Executor::new(platform.clone()).map_err(|e| Failed::new(format!("event queue: {e}")))?;
     let kernel = Kernel::new(platform, executor, config.sandbox.clone());
@@ -103,8 +102,9 @@ fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
 }
 
 /// The container from its first process to its end; gives the exit code.
-async fn live(seed: launch::Seed, ready: Option<OwnedFd>) -> i32 {
+async fn live(seed: launch::Seed, ready: Option<OwnedFd>, proc_fd: Option<i32>) -> i32 {
     let executor = seed.kernel.executor.clone();
+    let network = seed.kernel.config.network;
     let start = seed
         .start
         .as_ref()
@@ -119,6 +119,17 @@ async fn live(seed: launch::Seed, ready: Option<OwnedFd>) -> i32 {
     };
     if let Some(listener) = control {
         executor.spawn(server::serve(executor.clone(), listener, container.clone()));
+    }
+    // From here on no host call but those of the list; no guest instruction has run yet (S4).
+    let needs = Needs {
+        platform: executor.platform_name(),
+        host_network: network == NetworkMode::Host,
+        proc_fd,
+    };
+    if let Err(e) = confine(&needs) {
+        let failed = Failed::new(e.to_string());
+        report(ready, Some(&failed));
+        return failed.exit_code;
     }
     report(ready, None);
     if let Some(start) = start

@@ -62,6 +62,11 @@ impl Executor {
         }))
     }
 
+    /// The platform's name.
+    pub fn platform_name(&self) -> &'static str {
+        self.platform.name()
+    }
+
     /// `CLOCK_MONOTONIC` in nanoseconds.
     pub fn now() -> u64 {
         timers::now()

@@ -11,18 +11,11 @@ use crate::task::{Resource, Rlimits};
 #[allow(missing_docs, reason = "madvise(2) documents each name")]
 pub mod advice {
     pub const NORMAL: i32 = 0;
-    pub const RANDOM: i32 = 1;
-    pub const SEQUENTIAL: i32 = 2;
-    pub const WILLNEED: i32 = 3;
     pub const DONTNEED: i32 = 4;
     pub const FREE: i32 = 8;
     pub const REMOVE: i32 = 9;
     pub const DONTFORK: i32 = 10;
     pub const DOFORK: i32 = 11;
-    pub const MERGEABLE: i32 = 12;
-    pub const UNMERGEABLE: i32 = 13;
-    pub const HUGEPAGE: i32 = 14;
-    pub const NOHUGEPAGE: i32 = 15;
     pub const DONTDUMP: i32 = 16;
     pub const DODUMP: i32 = 17;
     pub const WIPEONFORK: i32 = 18;
