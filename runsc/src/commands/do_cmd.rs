@@ -129,6 +129,7 @@ fn plan(env: &Env<'_>, id: &str, args: &DoArgs, terminal: bool) -> Result<Plan> 
         &globals,
     )
     .map_err(|e| Error::new(e.to_string().replace("config.json: ", "do: ")))?;
+    plan.container.mortal_init = true;
     if env.globals.is_rootless() {
         // The caller keeps his id inside; as root he is the caller outside all the same.
         let (own_uid, own_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

@@ -33,6 +33,15 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
             status.name()
         )));
     }
+    // Nothing of it has run that could be told.
+    if status == Status::Created
+        && signal == Signal::KILL.as_raw()
+        && record
+            .sandbox
+            .is_some_and(|sandbox| sandbox.kill_and_wait(std::time::Duration::from_secs(5)))
+    {
+        return Ok(0);
+    }
     let sent = control::signal(&env.store.dir(&args.id), &args.id, signal, args.all);
     match (sent, record.sandbox) {
         (Ok(()), _) => Ok(0),

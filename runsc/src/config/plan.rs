@@ -91,6 +91,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         devices: devices::devices(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
         sysctl: sysctl(linux.and_then(|l| l.sysctl().as_ref()))?,
         process,
+        mortal_init: false,
         uid_map: maps.0,
         gid_map: maps.1,
     };

@@ -25,6 +25,8 @@ pub struct GoferMessage {
     pub connections: Vec<i32>,
     /// Write end of a pipe, closed when the process is ready; an error comes as a line.
     pub ready: i32,
+    /// Write end of a pipe, open as long as this process lives.
+    pub alive: i32,
     /// End when the runsc that waits in the foreground ends.
     pub die_with_parent: bool,
 }
@@ -32,7 +34,7 @@ pub struct GoferMessage {
 /// Carves out the jail and serves; gives the process's exit code.
 pub fn gofer_main() -> i32 {
     match prepare() {
-        Ok((connections, mounts)) => serve(connections, mounts),
+        Ok((connections, mounts, _alive)) => serve(connections, mounts),
         Err(e) => {
             eprintln!("runsc gofer: {e}");
             128
@@ -40,7 +42,7 @@ pub fn gofer_main() -> i32 {
     }
 }
 
-fn prepare() -> Result<(Vec<OwnedFd>, Vec<(OwnedFd, GoferMount)>)> {
+fn prepare() -> Result<(Vec<OwnedFd>, Vec<(OwnedFd, GoferMount)>, OwnedFd)> {
     let fd = platform::host::inherited::take(MESSAGE_FD).context(|| "donated configuration")?;
     let message: GoferMessage =
         serde_json::from_slice(&jail::read_all(fd.as_fd())?).context(|| "donated configuration")?;
@@ -48,8 +50,9 @@ fn prepare() -> Result<(Vec<OwnedFd>, Vec<(OwnedFd, GoferMount)>)> {
     let ready = platform::host::inherited::take(message.ready).context(|| "donated pipe")?;
     let take = |number: &i32| platform::host::inherited::take(*number).context(|| "donated connection");
     let connections = message.connections.iter().map(take).collect::<Result<Vec<_>>>()?;
+    let alive = take(&message.alive)?;
     match jail(message) {
-        Ok(mounts) => Ok((connections, mounts)),
+        Ok(mounts) => Ok((connections, mounts, alive)),
         Err(e) => {
             let _ = rustix::io::write(&ready, e.to_string().as_bytes());
             Err(e)

@@ -91,8 +91,16 @@ pub fn launch(
     let (sentry_ends, gofer_ends) = connections(cpus.min(4))?;
     let oom = plan.container.process.oom_score_adj;
 
+    let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
-    let gofer = start_gofer(env, &image, &plan, gofer_ends, gofer_ready_write, start.foreground)?;
+    let gofer = start_gofer(
+        env,
+        &image,
+        &plan,
+        gofer_ends,
+        [gofer_ready_write, alive_write],
+        start.foreground,
+    )?;
     record.gofer = Process::of(gofer.pid());
     container.write(record)?;
     let gofer_pidfd = release(gofer, cgroup.as_ref(), oom)?;
@@ -103,6 +111,7 @@ pub fn launch(
     let mut fds = BootFds {
         ready: Some(donated.add(ready_write)),
         start: Some(donated.add(start_read)),
+        gofer_alive: Some(donated.add(alive)),
         control: Some(donated.add(control::listen(container.dir())?)),
         log: log_file(env)?.map(|fd| donated.add(fd)),
         ..BootFds::default()
@@ -220,7 +229,7 @@ fn start_gofer(
     image: &OwnedFd,
     plan: &Plan,
     connections: Vec<OwnedFd>,
-    ready: OwnedFd,
+    [ready, alive]: [OwnedFd; 2],
     die_with_parent: bool,
 ) -> Result<Started> {
     let mut donated = Donated::new()?;
@@ -229,6 +238,7 @@ fn start_gofer(
         hide: plan.hide.clone(),
         die_with_parent,
         ready: donated.add(ready),
+        alive: donated.add(alive),
         connections: connections.into_iter().map(|fd| donated.add(fd)).collect(),
     };
     donated.list.push((message_file(&message)?, MESSAGE_FD));

@@ -60,6 +60,9 @@ pub struct BootFds {
     pub start: Option<i32>,
     /// Write end of a pipe: a JSON [`BootStatus`] line once the container is built or has failed.
     pub ready: Option<i32>,
+    /// Read end of a pipe that the Gofer holds open: its end is the end of the container's files, and of the sandbox.
+    #[serde(default)]
+    pub gofer_alive: Option<i32>,
     /// A directory fd of a host procfs that shows the Sentry's pid namespace.
     pub proc: Option<i32>,
     /// Further fds for the guest: (fd in the guest, inherited fd). `--preserve-fds`.
@@ -109,6 +112,9 @@ pub struct ContainerConfig {
     pub sysctl: Vec<(String, String)>,
     /// The first process.
     pub process: ProcessConfig,
+    /// The first process is a command and no init: signals have their default effects on it.
+    #[serde(default)]
+    pub mortal_init: bool,
     /// `linux.namespaces` has a user namespace with these mappings (container id, host id as the Gofer sees it, size); empty:
     /// ids are used as they are.
     pub uid_map: Vec<(u32, u32, u32)>,

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use gofer::client::Client;
@@ -153,6 +154,7 @@ impl Seed {
         let process = self.config.process.clone();
         let stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
         let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &stdio).await?;
+        cx.task.group.mortal.store(self.config.mortal_init, Ordering::Relaxed);
         for (number, fd) in self.extra {
             let file = super::stdio::host_file(&self.kernel, fd)?;
             let _ = cx.task.files().put(number, file, false);

@@ -50,7 +50,8 @@ pub fn run(config: BootConfig) -> i32 {
         crate::log::init(log, config.sandbox.debug);
     }
     let ready = config.fds.ready.and_then(|n| donated(n, "ready").ok());
-    match boot(config, ready) {
+    let gofer = config.fds.gofer_alive.and_then(|n| donated(n, "gofer").ok());
+    match boot(config, ready, gofer) {
         Ok(code) => code,
         Err(code) => code,
     }
@@ -68,7 +69,7 @@ fn report(ready: Option<OwnedFd>, error: Option<&Failed>) {
     }
 }
 
-fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
+fn boot(config: BootConfig, ready: Option<OwnedFd>, gofer: Option<OwnedFd>) -> Result<i32, i32> {
     let built = build(&config);
     let (kernel, seed) = match built {
         Ok(built) => built,
@@ -85,9 +86,22 @@ fn boot(config: BootConfig, ready: Option<OwnedFd>) -> Result<i32, i32> {
         code2.store(live(seed, ready, proc_fd).await, Ordering::SeqCst);
         executor2.stop();
     });
+    if let Some(gofer) = gofer {
+        executor.spawn(end_with_gofer(executor.clone(), gofer));
+    }
     let workers = usize::try_from(kernel.config.cpus).unwrap_or(2).clamp(2, 64);
     executor.run(workers.max(3));
     Ok(code.load(Ordering::SeqCst))
+}
+
+/// Without its Gofer a container has no files any more: it ends.
+async fn end_with_gofer(executor: Arc<Executor>, alive: OwnedFd) {
+    let alive = HostFd::new(&executor, Arc::new(alive), FdEvents::IN | FdEvents::HUP);
+    while !ready_to_read(alive.fd().as_fd()) {
+        alive.changed().await;
+    }
+    crate::log::warn(format_args!("the gofer has ended"));
+    executor.stop();
 }
 
 /// Everything that can be made before any guest code runs, while the process has one thread.

@@ -84,7 +84,7 @@ fn default_action(cx: &mut Cx, info: &SigInfo) -> Flow {
     if matches!(action, DefaultAction::Ignore | DefaultAction::Continue) {
         return Flow::Run;
     }
-    if group.unkillable && !signal.is_kernel_only() && !is_exception(info) {
+    if group.shielded() && !signal.is_kernel_only() && !is_exception(info) {
         return Flow::Run;
     }
     if action == DefaultAction::Stop {

@@ -35,7 +35,7 @@ impl ThreadGroup {
         }
         let signal = info.signal;
         self.prepare(&mut state, signal);
-        if signal == Signal::SIGKILL && (force || !self.unkillable) {
+        if signal == Signal::SIGKILL && (force || !self.shielded()) {
             state.begin_exit(Signal::SIGKILL.number());
             return Ok(());
         }
@@ -98,7 +98,7 @@ impl ThreadGroup {
             return false;
         }
         let action = self.handlers().lock().get(signal);
-        if self.unkillable && action.handler == SIG_DFL && !(force && signal.is_kernel_only()) {
+        if self.shielded() && action.handler == SIG_DFL && !(force && signal.is_kernel_only()) {
             return true;
         }
         action.ignores(signal)

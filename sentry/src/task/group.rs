@@ -3,7 +3,7 @@
 //! Locks, outermost first: the table's, `ThreadGroup::state`, `handlers`, `pending`, then `Task::signals`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::Task;
 use super::pid::Pid;
@@ -41,6 +41,8 @@ pub struct ThreadGroup {
     pub start_ns: u64,
     /// First process of a pid namespace: signals without a handler do not reach it from inside.
     pub(crate) unkillable: bool,
+    /// It has no such protection all the same (`runsc do`: the first process is a command, no init).
+    pub(crate) mortal: AtomicBool,
 }
 
 /// What changes of a process under one lock, like what `siglock` guards.
@@ -85,7 +87,13 @@ impl ThreadGroup {
             oom_score_adj: AtomicI32::new(0),
             start_ns: crate::executor::Executor::now(),
             unkillable,
+            mortal: AtomicBool::new(false),
         }
+    }
+
+    /// Signals that would end or stop it by default, sent from inside its pid namespace, have no effect.
+    pub(crate) fn shielded(&self) -> bool {
+        self.unkillable && !self.mortal.load(Ordering::Relaxed)
     }
 
     /// What it does with signals. `CLONE_SIGHAND` shares the object.
