@@ -39,6 +39,8 @@ pub struct NetNamespace {
     pub tcp: PortTable<TcpSocket>,
     /// UDP ports.
     pub udp: PortTable<UdpSocket>,
+    /// UDP-Lite ports.
+    pub udplite: PortTable<UdpSocket>,
     /// Abstract names of Unix sockets.
     pub unix: AbstractNames,
     /// Netlink ports.
@@ -76,6 +78,7 @@ impl NetNamespace {
             next_ino,
             tcp: PortTable::new(true),
             udp: PortTable::new(false),
+            udplite: PortTable::new(false),
             unix: AbstractNames::default(),
             netlink: NetlinkPorts::default(),
             inflight,

@@ -25,6 +25,7 @@ const IPPROTO_ICMP: i32 = 1;
 const IPPROTO_TCP: i32 = 6;
 const IPPROTO_UDP: i32 = 17;
 const IPPROTO_ICMPV6: i32 = 58;
+const IPPROTO_UDPLITE: i32 = 136;
 const IPPROTO_MAX: i32 = 263;
 
 /// `socket(AF_INET or AF_INET6, ..)`
@@ -36,6 +37,7 @@ pub fn create(cx: &Cx, ns: Arc<NetNamespace>, family: u16, kind: i32, protocol: 
     match (kind, protocol) {
         (sock::STREAM, 0 | IPPROTO_TCP) => Ok(tcp::TcpSocket::create(base(IPPROTO_TCP))),
         (sock::DGRAM, 0 | IPPROTO_UDP) => Ok(udp::UdpSocket::create(base(IPPROTO_UDP))),
+        (sock::DGRAM, IPPROTO_UDPLITE) => Ok(udp::UdpSocket::create(base(IPPROTO_UDPLITE))),
         // Ping sockets: `net.ipv4.ping_group_range` is empty.
         (sock::DGRAM, IPPROTO_ICMP | IPPROTO_ICMPV6) => Err(Errno::EACCES),
         (sock::STREAM | sock::DGRAM, _) => Err(Errno::EPROTONOSUPPORT),

@@ -93,7 +93,7 @@ impl UdpSocket {
         if remote.ip().is_multicast() || is_broadcast(remote.ip()) {
             self.deliver_to_all(&dgram);
         } else {
-            match self.base.ns.udp.receiver(remote, dgram.from) {
+            match self.table().receiver(remote, dgram.from) {
                 Some(receiver) => receiver.take(dgram),
                 None => self.unreachable(dgram),
             }
@@ -147,7 +147,7 @@ impl UdpSocket {
     /// Multicast and broadcast: every socket on the port that wants it.
     fn deliver_to_all(&self, dgram: &Dgram) {
         let group = dgram.to.ip();
-        for (claim, socket) in self.base.ns.udp.all_on(dgram.to.port()) {
+        for (claim, socket) in self.table().all_on(dgram.to.port()) {
             let at = claim.local.ip();
             let addressed = at == group || (at.is_unspecified() && (at.is_ipv4() == group.is_ipv4() || !claim.v6only));
             let from_peer = claim.remote.is_none_or(|r| r == dgram.from);

@@ -12,7 +12,7 @@ use abi::errno::Result;
 use abi::socket::{af, sioc, so, sol};
 use abi::{Errno, SysResult};
 
-use super::ports::Claim;
+use super::ports::{Claim, PortTable};
 use super::{InetOpts, any_to_loopback, check_bind, parse_bind, parse_dest, route};
 use crate::fs::{Sink, Source};
 use crate::net::base::{SHUT_RCV, SHUT_SEND, SockBase, flag};
@@ -25,6 +25,10 @@ use crate::wait::Events;
 
 /// `UDP_CORK`, `UDP_NO_CHECK6_TX`, `UDP_NO_CHECK6_RX`: kept, without effect where no packets are made.
 const UDP_OPTIONS: [i32; 3] = [1, 101, 102];
+
+/// Level of UDP-Lite (`udplite(7)`), `UDPLITE_SEND_CSCOV` and `UDPLITE_RECV_CSCOV`.
+const SOL_UDPLITE: i32 = 136;
+const UDPLITE_COVERAGE: [i32; 2] = [10, 11];
 
 /// A datagram received.
 struct Dgram {
@@ -85,6 +89,19 @@ impl UdpSocket {
         })
     }
 
+    /// UDP and UDP-Lite have ports of their own.
+    fn table(&self) -> &PortTable<UdpSocket> {
+        if self.is_lite() {
+            &self.base.ns.udplite
+        } else {
+            &self.base.ns.udp
+        }
+    }
+
+    fn is_lite(&self) -> bool {
+        self.base.protocol == super::IPPROTO_UDPLITE
+    }
+
     fn take_port(&self, state: &mut State, mut local: SocketAddr) -> Result<()> {
         let claim = Claim {
             id: self.base.ino,
@@ -96,7 +113,7 @@ impl UdpSocket {
             listening: false,
             remote: state.remote,
         };
-        let port = self.base.ns.udp.bind(claim, &self.me)?;
+        let port = self.table().bind(claim, &self.me)?;
         local.set_port(port);
         state.claimed = Some(port);
         state.local = Some(local);
@@ -118,7 +135,7 @@ impl UdpSocket {
             return;
         };
         let remote = state.remote;
-        let _ = self.base.ns.udp.update(port, self.base.ino, false, |claim| {
+        let _ = self.table().update(port, self.base.ino, false, |claim| {
             claim.local = local;
             claim.remote = remote;
         });
@@ -135,7 +152,7 @@ impl UdpSocket {
         if !state.bound_port
             && let Some(port) = state.claimed.take()
         {
-            self.base.ns.udp.release(port, self.base.ino);
+            self.table().release(port, self.base.ino);
             state.local = None;
         }
         self.publish(&state);
@@ -270,6 +287,13 @@ impl Socket for UdpSocket {
                 self.opts.put(level, name, i32::from(sockopt::want_int(val)? != 0));
                 Ok(())
             }
+            SOL_UDPLITE if self.is_lite() && UDPLITE_COVERAGE.contains(&name) => {
+                // Nothing is lost or damaged on the way: how much the checksum covers makes no difference.
+                let bytes = sockopt::want_int(val)?.clamp(0, 0xffff);
+                self.opts
+                    .put(level, name, if (1..8).contains(&bytes) { 8 } else { bytes });
+                Ok(())
+            }
             _ => Err(Errno::ENOPROTOOPT),
         }
     }
@@ -284,6 +308,9 @@ impl Socket for UdpSocket {
             sol::IP | sol::IPV6 => {
                 let connected = self.is_connected();
                 self.opts.get_option(&self.base, connected, level, name, len)
+            }
+            SOL_UDPLITE if self.is_lite() && UDPLITE_COVERAGE.contains(&name) => {
+                Ok(sockopt::int(self.opts.kept(level, name).unwrap_or(0)))
             }
             sol::UDP if UDP_OPTIONS.contains(&name) => Ok(sockopt::int(self.opts.kept(level, name).unwrap_or(0))),
             _ => Err(Errno::ENOPROTOOPT),
@@ -304,7 +331,7 @@ impl Socket for UdpSocket {
         self.base.dead.store(true, Ordering::Release);
         let mut state = self.state.lock();
         if let Some(port) = state.claimed.take() {
-            self.base.ns.udp.release(port, self.base.ino);
+            self.table().release(port, self.base.ino);
         }
         drop(state);
         *self.queue.lock() = Queue::default();
