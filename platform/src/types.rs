@@ -110,7 +110,8 @@ pub enum MemOp {
         /// `MREMAP_DONTUNMAP`.
         keep: bool,
     },
-    /// `madvise(2)`.
+    /// `madvise(2)`. Hints that touch what other processes of the host see (`MADV_MERGEABLE`, `MADV_COLD`, `MADV_PAGEOUT`) are
+    /// ignored.
     Advise {
         /// First address.
         addr: u64,

@@ -23,6 +23,15 @@ enum Arg {
     Within(u32, u32),
 }
 
+/// `MADV_*`: DONTNEED NORMAL RANDOM SEQUENTIAL WILLNEED FREE REMOVE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
+/// WIPEONFORK KEEPONFORK POPULATE_READ POPULATE_WRITE.
+const ADVICE: [u32; 17] = [4, 0, 1, 2, 3, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23];
+
+/// Whether the host is told of that advice; the rest are hints that may be ignored.
+pub fn advice_reaches_host(advice: i32) -> bool {
+    ADVICE.contains(&advice.cast_unsigned())
+}
+
 /// The flags of the two clones.
 const CLONES: [u32; 2] = [low32(FORK_FLAGS), low32(THREAD_FLAGS)];
 
@@ -40,13 +49,8 @@ fn rules() -> Vec<(u32, u32, Vec<Arg>)> {
         (nr::MUNMAP, ALLOW, vec![]),
         (nr::MPROTECT, ALLOW, vec![]),
         (nr::MREMAP, ALLOW, vec![]),
-        // NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE REMOVE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK
-        // POPULATE_READ POPULATE_WRITE: no page merging, which other containers could time, no poisoning.
-        (
-            nr::MADVISE,
-            ALLOW,
-            vec![Arg::OneOf(2, &[4, 0, 1, 2, 3, 8, 9, 14, 15, 16, 17, 18, 19, 22, 23])],
-        ),
+        // No page merging, which other containers could time, no poisoning, no pushing out of pages that others use.
+        (nr::MADVISE, ALLOW, vec![Arg::OneOf(2, &ADVICE)]),
         (nr::MSYNC, ALLOW, vec![]),
         // The process's fds are those that the Sentry put there.
         (nr::CLOSE, ALLOW, vec![]),

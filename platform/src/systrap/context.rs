@@ -16,6 +16,7 @@ use super::hub::Hub;
 use super::kick::Kick;
 use super::reply::{self, Batch, Ending};
 use super::thread::Thread;
+use crate::guest::filter::advice_reaches_host;
 use crate::guest::layout::{FORK_FLAGS, GUEST_END, ORDER_CLONE, ORDER_CMPXCHG, ORDER_FORK, Order, THREAD_FLAGS};
 use crate::{AddressSpace, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
 
@@ -507,6 +508,9 @@ impl Context for SysContext {
     fn queue(&mut self, op: MemOp) {
         debug_assert!(in_guest(&op), "outside the guest's range: {op:?}");
         if !in_guest(&op) {
+            return;
+        }
+        if matches!(op, MemOp::Advise { advice, .. } if !advice_reaches_host(advice)) {
             return;
         }
         let process = &self.thread.process;
