@@ -271,7 +271,9 @@ pub mod open {
     pub const READ: u32 = 1;
     pub const WRITE: u32 = 2;
     pub const TRUNC: u32 = 4;
-    pub const ALL: u32 = 7;
+    /// Reading leaves the access time alone, where the host allows it.
+    pub const NOATIME: u32 = 8;
+    pub const ALL: u32 = 15;
 }
 
 /// How `Unlink` removes.

@@ -13,6 +13,7 @@ use super::inode::GoferInode;
 use crate::executor::Executor;
 use crate::fs::file::{DirSink, File, FileOps, SeekFrom};
 use crate::fs::inode::Inode;
+use crate::fs::io::Sink;
 use crate::fs::stat::FileType;
 use crate::sync::Mutex;
 
@@ -192,6 +193,10 @@ fn read_page(own: &GoferInode, cookie: u64, asked: u64) -> Result<Page> {
 }
 
 impl FileOps for DirFile {
+    fn read(&self, _file: &File, _dst: &mut dyn Sink, _pos: u64) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
     fn readdir(&self, file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
         let parent = file.path.dentry.parent().map_or(self.inode.ino, |p| p.inode().ino);
         self.list(pos, parent, out)

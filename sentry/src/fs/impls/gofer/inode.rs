@@ -14,7 +14,7 @@ use super::dir::{DirFile, Names};
 use super::file::RegularFile;
 use super::{Fs, Sharing};
 use crate::executor::Executor;
-use crate::fs::file::{FileMode, FileOps};
+use crate::fs::file::{FileMode, FileOps, OpenFlags};
 use crate::fs::inode::{Inode, InodeOps, Link, NewNode, OpenHow, SetAttr};
 use crate::fs::stat::{FileType, Stat, Timestamp};
 use crate::sync::{Mutex, MutexGuard};
@@ -211,6 +211,13 @@ impl GoferInode {
         }
         self.refresh(opened.node, &opened.attr, asked);
         Ok(self.state.lock().keep(slot, opened.fd))
+    }
+
+    /// A descriptor of its own for a description that leaves the access time alone.
+    fn noatime_fd(&self, mode: FileMode) -> Result<Arc<OwnedFd>> {
+        let flags = super::names::access(mode) | open::NOATIME;
+        let opened = self.fs.client.open(self.node()?, flags)?;
+        Ok(Arc::new(opened.fd))
     }
 
     /// Takes a descriptor that came with the creation of the file.
@@ -515,7 +522,10 @@ impl InodeOps for GoferInode {
             FileType::Directory => Ok(Arc::new(DirFile::new(inode))),
             FileType::Regular => {
                 let mode = how.flags.file_mode();
-                let fd = self.fd(mode)?;
+                let fd = match how.flags.contains(OpenFlags::NOATIME) {
+                    true => self.noatime_fd(mode)?,
+                    false => self.fd(mode)?,
+                };
                 Ok(Arc::new(RegularFile::new(inode, fd, mode)))
             }
             FileType::Symlink => Err(Errno::ELOOP),

@@ -167,7 +167,7 @@ pub(super) fn create(own: &GoferInode, dir: &Arc<Inode>, name: &[u8], node: &New
     made(own, dir, name, &new, None)
 }
 
-fn access(mode: FileMode) -> u32 {
+pub(super) fn access(mode: FileMode) -> u32 {
     match (mode.contains(FileMode::READ), mode.contains(FileMode::WRITE)) {
         (true, true) => open::READ | open::WRITE,
         (false, true) => open::WRITE,

@@ -12,6 +12,7 @@ use super::inode::OverlayInode;
 use super::names;
 use crate::fs::file::{DirSink, File, FileOps, OpenFlags, SeekFrom};
 use crate::fs::inode::Inode;
+use crate::fs::io::Sink;
 use crate::fs::stat::FileType;
 use crate::sync::Mutex;
 
@@ -137,6 +138,10 @@ pub(super) fn whiteouts(fs: &Arc<OverlayFs>, upper: &Arc<Inode>) -> Result<Vec<B
 }
 
 impl FileOps for DirFile {
+    fn read(&self, _file: &File, _dst: &mut dyn Sink, _pos: u64) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
     fn readdir(&self, file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
         let parent = file.path.dentry.parent().map_or(self.inode.ino, |p| p.inode().ino);
         self.list(pos, parent, out)
