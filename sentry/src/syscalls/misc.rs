@@ -258,7 +258,11 @@ pub(super) fn sys_get_robust_list(cx: &mut Cx, pid: i32, head_ptr: UserAddr, len
 
 /// `rseq(2)`: the C library does without.
 pub(super) fn sys_rseq(cx: &mut Cx, rseq: UserAddr, len: u32, flags: i32, sig: u32) -> SysResult<u64> {
-    let _ = (cx, rseq, len, flags, sig);
+    const SIZE: u32 = 32;
+    let _ = (cx, sig);
+    if flags & !1 != 0 || len < SIZE || rseq.0 % u64::from(SIZE) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     Err(Errno::ENOSYS.into())
 }
 

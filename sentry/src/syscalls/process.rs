@@ -354,10 +354,13 @@ async fn wait_for(cx: &mut Cx, who: Who, options: WaitOptions) -> SysResult<Opti
             return Ok(found);
         }
         let queue = &task.group.child_wait;
-        blocker
-            .wait_on(queue, Events::IN)
-            .await
-            .map_err(|b| b.or_restart(Errno::EINTR))?;
+        if let Err(blocked) = blocker.wait_on(queue, Events::IN).await {
+            // What happened just before the signal still counts.
+            if let Some(found) = task.kernel.tasks.try_wait(&task, who, options)? {
+                return Ok(Some(found));
+            }
+            return Err(blocked.or_restart(Errno::EINTR));
+        }
     }
 }
 

@@ -368,7 +368,7 @@ pub(super) fn sys_signalfd4(cx: &mut Cx, fd: i32, mask: UserAddr, sizemask: usiz
     check_size(sizemask)?;
     let mask = SigSet(cx.read_obj(mask)?).minus(SigSet::UNBLOCKABLE);
     let flags = OpenFlags::from_bits_retain(flags.cast_unsigned());
-    if flags.intersects((OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).complement()) {
+    if flags.bits() & !(OpenFlags::CLOEXEC | OpenFlags::NONBLOCK).bits() != 0 {
         return Err(Errno::EINVAL.into());
     }
     if fd == -1 {

@@ -17,7 +17,6 @@ use crate::cred::cap;
 use crate::mm::Mm;
 use crate::signal::{AltStack, SIG_IGN, Signal, TaskSignals};
 use crate::sync::Mutex;
-use crate::usermem::UserAddr;
 
 /// What `clone3(2)` takes; the other calls are put into this form.
 #[derive(Clone, Debug, Default)]
@@ -65,14 +64,15 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
     let number = child.pid.in_ns(cx.task.pid_ns());
     let event = ptrace::attach_child(&cx.task, &child, spec.flags, spec.exit_signal);
     if spec.flags.contains(CloneFlags::PARENT_SETTID) {
-        let _ = cx.write_obj(UserAddr(spec.parent_tid), &number);
+        // At once: the child may look before the caller goes on.
+        cx.mm.aspace().write(spec.parent_tid, &number.to_le_bytes());
     }
     if spec.flags.contains(CloneFlags::CHILD_SETTID) {
         mm.aspace().write(spec.child_tid, &child.own_tid().to_le_bytes());
     }
     if let Some(reserved) = reserved {
         let fd = reserved.numbers().first().copied().unwrap_or(-1);
-        let _ = cx.write_obj(UserAddr(spec.pidfd), &fd);
+        cx.mm.aspace().write(spec.pidfd, &fd.to_le_bytes());
         let file = PidFd::open(&cx.task.kernel, child.group.clone(), false);
         reserved.commit([file], true);
     }

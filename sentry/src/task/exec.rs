@@ -29,8 +29,7 @@ pub(crate) async fn exec(
     become_only_thread(cx).await?;
 
     let task = cx.task.clone();
-    super::robust::release(cx).await;
-    super::exit::clear_tid(cx);
+    super::exit::release_user_words(cx).await;
     let changed = (new.euid, new.egid) != (old.euid, old.egid) || new.permitted & !old.permitted != 0;
     let dumpable = if changed { 0 } else { 1 };
     task.group.dumpable.store(dumpable, Ordering::Relaxed);

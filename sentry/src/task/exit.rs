@@ -30,20 +30,17 @@ pub(super) async fn finish(mut cx: Cx, status: i32) {
 }
 
 /// What the dying thread has promised to tell others through memory: robust futexes, the cleared thread id.
-async fn release_user_words(cx: &mut Cx) {
+pub(super) async fn release_user_words(cx: &mut Cx) {
     super::robust::release(cx).await;
-    clear_tid(cx);
-}
-
-/// `CLONE_CHILD_CLEARTID`: zeroes the word and wakes whoever joins the thread, if others share the memory.
-pub(super) fn clear_tid(cx: &mut Cx) {
     let clear = std::mem::take(&mut cx.task.attr.lock().clear_child_tid);
-    if clear == 0 || Arc::strong_count(&cx.mm) <= 2 {
+    // `cx.mm` and the task's own slot are one user.
+    if Arc::strong_count(&cx.mm) <= 2 || cx.local.gone {
         return;
     }
+    // What the thread has still to do for the others, such as unmapping its stack. Failures have nobody to hear of them.
+    let _ = cx.ctx.flush().await;
     // Straight to memory: what is carried with an answer would never arrive, since this thread gets none.
-    let zero = 0u32.to_ne_bytes();
-    if cx.mm.aspace().write(clear, &zero) == zero.len() {
+    if clear != 0 && cx.mm.aspace().write(clear, &0u32.to_le_bytes()) == 4 {
         super::robust::futex_wake(cx, crate::usermem::UserAddr(clear));
     }
 }

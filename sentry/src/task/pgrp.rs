@@ -188,8 +188,7 @@ impl Table {
             let Some(parent) = self.procs.get(&proc.parent) else {
                 return false;
             };
-            let init = parent.group.unkillable && parent.parent == 0;
-            !init && parent.pgrp.pid.number() != pgid && Arc::ptr_eq(&parent.pgrp.session, &proc.pgrp.session)
+            parent.pgrp.pid.number() != pgid && Arc::ptr_eq(&parent.pgrp.session, &proc.pgrp.session)
         };
         !entry.members.iter().any(holds)
     }

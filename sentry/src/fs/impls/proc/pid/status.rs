@@ -56,7 +56,8 @@ fn identity(out: &mut String, proc: &Proc, task: &Arc<Task>) -> std::fmt::Result
     writeln!(out, "Ngid:\t0")?;
     writeln!(out, "Pid:\t{}", task.pid.in_ns(&proc.ns))?;
     writeln!(out, "PPid:\t{}", tasks.parent_in(&task.group, &proc.ns))?;
-    writeln!(out, "TracerPid:\t0")?;
+    let tracer = task.tracer().map_or(0, |t| t.pid.in_ns(&proc.ns));
+    writeln!(out, "TracerPid:\t{tracer}")?;
     let (u, g) = (|id| ns.uid_out(id), |id| ns.gid_out(id));
     let uids = [u(cred.uid), u(cred.euid), u(cred.suid), u(cred.fsuid)];
     let gids = [g(cred.gid), g(cred.egid), g(cred.sgid), g(cred.fsgid)];
@@ -130,7 +131,9 @@ fn rights(out: &mut String, task: &Arc<Task>) -> std::fmt::Result {
     writeln!(out, "CapBnd:\t{:016x}", cred.bounding)?;
     writeln!(out, "CapAmb:\t{:016x}", cred.ambient)?;
     writeln!(out, "NoNewPrivs:\t{}", u8::from(cred.no_new_privs))?;
-    writeln!(out, "Seccomp:\t0\nSeccomp_filters:\t0")?;
+    let seccomp = task.attr.lock().seccomp.clone();
+    writeln!(out, "Seccomp:\t{}", seccomp.mode())?;
+    writeln!(out, "Seccomp_filters:\t{}", seccomp.filters())?;
     writeln!(out, "Speculation_Store_Bypass:\tvulnerable")?;
     writeln!(out, "SpeculationIndirectBranch:\tunknown")?;
     let affinity = task.attr.lock().sched.affinity.clone();
