@@ -98,3 +98,10 @@ pub fn has_fsgsbase() -> bool {
     // SAFETY: takes a number.
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }
 }
+
+/// Keeps the C library's allocator to one arena: it would look at `/proc/sys/vm/overcommit_memory` before it shrinks another,
+/// and a confined Sentry opens no file.
+pub fn single_arena() {
+    // SAFETY: no memory of ours is involved; the call only sets a number that later allocations look at.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}

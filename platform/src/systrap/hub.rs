@@ -91,7 +91,11 @@ impl Hub {
     /// Blocks until a future was woken or somebody calls [`Hub::unpark`]; not at all if that was since the last time.
     pub(super) fn wait(&self) -> bool {
         let _receiving = self.recv.lock();
-        if self.parking.compare_exchange(IDLE, PARKED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if self
+            .parking
+            .compare_exchange(IDLE, PARKED, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+        {
             self.wait_parked();
         }
         self.parking.store(IDLE, Ordering::SeqCst);

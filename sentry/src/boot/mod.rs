@@ -106,6 +106,7 @@ async fn end_with_gofer(executor: Arc<Executor>, alive: OwnedFd) {
 
 /// Everything that can be made before any guest code runs, while the process has one thread.
 fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
+    platform::host::process::single_arena();
     let proc = config.fds.proc.map(|n| donated(n, "proc")).transpose()?;
     let options = OpenOptions { proc };
     let platform = platform::open(&config.sandbox.platform, options).map_err(|e| Failed::new(e.to_string()))?;

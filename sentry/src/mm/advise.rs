@@ -27,6 +27,11 @@ pub mod advice {
     pub const DONTNEED_LOCKED: i32 = 24;
 }
 
+/// `MADV_MERGEABLE`
+const MERGEABLE: i32 = 12;
+/// `MADV_UNMERGEABLE`
+const UNMERGEABLE: i32 = 13;
+
 /// Splits `[addr, addr + len)` as `madvise(2)` and `mlock(2)` take it: `EINVAL` unaligned or wrapping.
 fn range(addr: u64, len: u64) -> Result<(u64, u64)> {
     if !addr.is_multiple_of(4096) {
@@ -106,7 +111,9 @@ impl Mm {
             } else {
                 what
             };
-            if !matches!(what, advice::DONTDUMP | advice::DODUMP) {
+            // Merging and paging out would tell of, or act on, pages that others share: hints that do nothing here.
+            let hint = matches!(what, advice::COLD | advice::PAGEOUT | MERGEABLE | UNMERGEABLE);
+            if !hint && !matches!(what, advice::DONTDUMP | advice::DODUMP) {
                 ctx.queue(MemOp::Advise {
                     addr: from,
                     len: to - from,

@@ -39,7 +39,7 @@ table! {
     25 mremap wait mm::sys_mremap(old_address, old_size, new_size, flags, new_address) full "";
     26 msync wait mm::sys_msync(addr, length, flags) partial "MS_INVALIDATE does nothing beyond its checks";
     27 mincore now mm::sys_mincore(addr, length, vec) partial "every mapped page counts as resident";
-    28 madvise wait mm::sys_madvise(addr, length, advice) full "";
+    28 madvise wait mm::sys_madvise(addr, length, advice) partial "COLD, PAGEOUT and MERGEABLE are checked and do nothing";
     29 shmget now sysv::sys_shmget(key, size, flags) todo "";
     30 shmat wait sysv::sys_shmat(shmid, addr, flags) todo "";
     31 shmctl now sysv::sys_shmctl(shmid, cmd, buf) todo "";
