@@ -179,7 +179,7 @@ tests::cases! {
     }
     fn siginfo_names_the_sending_user() {
         ok(setresuid(1000, 1000, 0));
-        info_handler(SIGUSR1, 0);
+        info_handler(SIGUSR1, SA_RESTART);
         let pid = getpid();
         wait_exit(spawn(|| { kill(pid, SIGUSR1); 0 }), 0);
         until(|| hits() == 1);
