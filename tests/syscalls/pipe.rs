@@ -161,6 +161,13 @@ tests::cases! {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&again);
         eq(get_fd(fd, 1), b"x");
     }
+    fn reopening_a_pipe_without_writers_does_not_block() {
+        let (r, w) = pipe(0);
+        put_fd(w, b"x");
+        close(w);
+        let again = ok(libc::open(format!("/proc/self/fd/{r}\0").as_ptr().cast(), O_RDONLY));
+        eq(get_all(again), b"x");
+    }
     fn eventfd_adds_and_clears() {
         let fd = event(3, EFD_NONBLOCK);
         ok_eq(add(fd, 4), 8);

@@ -32,6 +32,8 @@ const LIMIT_CAPACITY: u64 = 1 << 31;
 pub struct Pipe {
     state: Mutex<State>,
     queue: Arc<WaitQueue>,
+    /// Made by `pipe(2)`: opening it again, through /proc, waits for nobody.
+    nameless: bool,
 }
 
 struct State {
@@ -61,7 +63,7 @@ impl State {
 
 impl Pipe {
     /// An empty one that nobody has open.
-    pub fn new() -> Arc<Pipe> {
+    pub fn new(nameless: bool) -> Arc<Pipe> {
         Arc::new(Pipe {
             state: Mutex::new(State {
                 ring: Ring::default(),
@@ -73,6 +75,7 @@ impl Pipe {
                 writer_opens: 0,
             }),
             queue: Arc::new(WaitQueue::new()),
+            nameless,
         })
     }
 
@@ -344,7 +347,7 @@ impl FileOps for PipeFile {
 
 /// Both ends of a new pipe, the reading one first.
 pub fn pair() -> (Arc<PipeFile>, Arc<PipeFile>) {
-    let pipe = Pipe::new();
+    let pipe = Pipe::new(true);
     (
         PipeFile::open(&pipe, FileMode::READ),
         PipeFile::open(&pipe, FileMode::WRITE),
@@ -358,7 +361,7 @@ pub async fn open_fifo(task: &Arc<Task>, inode: &Inode, flags: OpenFlags) -> Sys
         match slot.as_ref().and_then(std::sync::Weak::upgrade) {
             Some(pipe) => pipe,
             None => {
-                let pipe = Pipe::new();
+                let pipe = Pipe::new(false);
                 *slot = Some(Arc::downgrade(&pipe));
                 pipe
             }
@@ -370,6 +373,10 @@ pub async fn open_fifo(task: &Arc<Task>, inode: &Inode, flags: OpenFlags) -> Sys
     let writes = mode.contains(FileMode::WRITE);
     if !reads && !writes {
         return Err(Errno::EINVAL.into());
+    }
+    // Linux: fs/pipe.c:fifo_open, `is_pipe`.
+    if pipe.nameless {
+        return Ok(PipeFile::open(&pipe, mode));
     }
     if writes && !reads && nonblock && pipe.state.lock().readers == 0 {
         return Err(Errno::ENXIO.into());
