@@ -58,7 +58,7 @@ pub fn build(
         MountFlags::RDONLY
     } else {
         MountFlags::empty()
-    };
+    } | MountFlags::RELATIME;
     // Mount points are made before the root becomes read-only.
     let ns = MountNamespace::new_root(kernel, root, MountFlags::empty(), b"none").during(|| "mount root".to_owned())?;
     let at = ns.root_path().during(|| "mount root".to_owned())?;
@@ -182,7 +182,7 @@ impl Builder<'_> {
     }
 
     fn mount(&self, root: &Path, mount: &MountConfig) -> Result<()> {
-        let flags = MountFlags::from_bits_truncate(mount.flags);
+        let flags = MountFlags::from_mount(mount.flags);
         match &mount.kind {
             MountKind::Bind { gofer_mount, file } => {
                 let at = self.make_place(root, &mount.destination, !file)?;

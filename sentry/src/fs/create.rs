@@ -138,6 +138,10 @@ pub fn link(who: Who<'_>, old: &Path, at: &Parent) -> Result<()> {
     if inode.is_dir() {
         return Err(Errno::EPERM);
     }
+    let linkable = inode.linkable.load(std::sync::atomic::Ordering::Acquire);
+    if !linkable && old.dentry.is_unlinked() && inode.stat()?.nlink == 0 {
+        return Err(Errno::ENOENT);
+    }
     dir.inode().ops.link(dir.inode(), name, inode)?;
     relink(old, &dir.dentry, name);
     drop(lock);

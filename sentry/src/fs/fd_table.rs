@@ -1,11 +1,13 @@
 //! Tables of file descriptors (`CLONE_FILES`), like `struct files_struct`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
 
 use super::file::{File, FileMode};
+use super::locks;
 use crate::sync::Mutex;
 
 #[derive(Clone)]
@@ -24,9 +26,21 @@ struct Table {
 }
 
 /// Shared by the tasks that `CLONE_FILES` joins.
-#[derive(Default)]
 pub struct FdTable {
     table: Mutex<Table>,
+    /// Names the table as the owner of record locks; never used twice.
+    pub id: u64,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Default for FdTable {
+    fn default() -> FdTable {
+        FdTable {
+            table: Mutex::default(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 /// Numbers that a call has reserved and not yet filled. Dropping it frees them.
@@ -82,6 +96,7 @@ impl FdTable {
         table.reserved.clear();
         FdTable {
             table: Mutex::new(table),
+            ..FdTable::default()
         }
     }
 
@@ -142,12 +157,21 @@ impl FdTable {
         if table.reserved.contains(&i) {
             return Err(Errno::EBUSY);
         }
-        Ok(table.set(i, Slot { file, cloexec }))
+        let old = table.set(i, Slot { file, cloexec });
+        drop(table);
+        Ok(old.inspect(|old| self.closed(old)))
+    }
+
+    /// Any close of a file ends the record locks of this table on it (`fcntl(2)`).
+    fn closed(&self, file: &File) {
+        locks::fd_closed(self.id, file);
     }
 
     /// Takes an fd out.
     pub fn remove(&self, fd: i32) -> Result<Arc<File>> {
-        self.table.lock().take(index(fd)?).ok_or(Errno::EBADF)
+        let file = self.table.lock().take(index(fd)?).ok_or(Errno::EBADF)?;
+        self.closed(&file);
+        Ok(file)
     }
 
     /// Takes out all fds in `first..=last`.
@@ -158,7 +182,10 @@ impl FdTable {
             .len()
             .min(usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1));
         let first = usize::try_from(first).unwrap_or(usize::MAX);
-        (first..end).filter_map(|i| table.take(i)).collect()
+        let taken: Vec<Arc<File>> = (first..end).filter_map(|i| table.take(i)).collect();
+        drop(table);
+        taken.iter().for_each(|file| self.closed(file));
+        taken
     }
 
     /// Sets `FD_CLOEXEC` on all fds in `first..=last`.
@@ -207,7 +234,10 @@ impl FdTable {
             .filter(|(_, s)| s.as_ref().is_some_and(|s| s.cloexec))
             .map(|(i, _)| i)
             .collect();
-        marked.into_iter().filter_map(|i| table.take(i)).collect()
+        let taken: Vec<Arc<File>> = marked.into_iter().filter_map(|i| table.take(i)).collect();
+        drop(table);
+        taken.iter().for_each(|file| self.closed(file));
+        taken
     }
 
     /// All open fds, in order.
@@ -220,6 +250,14 @@ impl FdTable {
             .filter_map(|(i, s)| Some((i, s.as_ref()?)));
         open.filter_map(|(i, s)| Some((i32::try_from(i).ok()?, s.file.clone())))
             .collect()
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        for (_, file) in self.list() {
+            self.closed(&file);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
@@ -215,6 +215,8 @@ pub struct Inode {
     pub fifo: Mutex<Option<std::sync::Weak<Pipe>>>,
     /// The Unix socket bound to this node.
     pub socket: Mutex<Option<BoundSocket>>,
+    /// A file without a name may get one (`O_TMPFILE` without `O_EXCL`).
+    pub linkable: AtomicBool,
     /// Positive: open for writing so many times; negative: being executed so many times (`ETXTBSY`).
     pub writers: AtomicI32,
 }
@@ -231,6 +233,7 @@ impl Inode {
             watches: Watches::default(),
             fifo: Mutex::new(None),
             socket: Mutex::new(None),
+            linkable: AtomicBool::new(false),
             writers: AtomicI32::new(0),
         })
     }
@@ -257,12 +260,14 @@ impl Inode {
         let more = |n: i32| if n < 0 { None } else { n.checked_add(1) };
         self.writers
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
-            .map(|_| ())
-            .map_err(|_| Errno::ETXTBSY)
+            .map_err(|_| Errno::ETXTBSY)?;
+        self.sb.writers.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     pub(super) fn end_write(&self) {
         self.writers.fetch_sub(1, Ordering::AcqRel);
+        self.sb.writers.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Counts as a writer while what it gives lives; `ETXTBSY` while it is executed.

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::file::{File, FileMode};
-use super::inode::Inode;
 use crate::sync::Mutex;
-use crate::task::Task;
 use crate::wait::{Events, WaitQueue};
 
 /// Whom a lock of `fcntl(2)` belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockOwner {
-    /// A process, by the address of its table of fds, as Linux has it.
-    Files(usize),
+    /// A process, by its table of fds, as Linux has it.
+    Files(u64),
     /// An open file description.
     File(u64),
 }
@@ -257,16 +255,10 @@ impl Drop for Waiting<'_> {
 }
 
 /// An fd of a process was closed: its POSIX locks on that inode end, whatever fd they were set by (`fcntl(2)`).
-pub fn fd_closed(task: &Arc<Task>, file: &File) {
-    if file.mode.contains(FileMode::PATH) {
-        return;
+pub fn fd_closed(table: u64, file: &File) {
+    if !file.mode.contains(FileMode::PATH) {
+        file.inode().locks.unlock(LockOwner::Files(table), 0, u64::MAX);
     }
-    unlock_table(file.inode(), Arc::as_ptr(&task.files()).addr());
-}
-
-/// Likewise for a table of fds that ends with a task.
-pub fn unlock_table(inode: &Arc<Inode>, table: usize) {
-    inode.locks.unlock(LockOwner::Files(table), 0, u64::MAX);
 }
 
 /// `F_GETLEASE`: none is ever given, so `F_UNLCK`.
@@ -305,7 +297,7 @@ pub(super) fn file_released(file: &File) {
 mod tests {
     use super::*;
 
-    fn lock(owner: usize, first: u64, last: u64, exclusive: bool) -> PosixLock {
+    fn lock(owner: u64, first: u64, last: u64, exclusive: bool) -> PosixLock {
         PosixLock {
             first,
             last,

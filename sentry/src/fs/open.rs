@@ -204,6 +204,8 @@ fn tmpfile(task: &Arc<Task>, dir: Path, args: OpenArgs) -> Result<Opened> {
         rdev: 0,
     };
     let inode = dir.inode().ops.tmpfile(dir.inode(), &node)?;
+    let linkable = !args.flags.contains(OpenFlags::EXCL);
+    inode.linkable.store(linkable, std::sync::atomic::Ordering::Release);
     let name = format!("#{}", inode.ino);
     let how = OpenHow {
         flags: kept(args.flags),

@@ -70,6 +70,8 @@ pub struct SuperBlock {
     pub dev: u64,
     /// Mounted read-only as a whole (`mount -o ro`), beyond what single mounts say.
     pub readonly: AtomicBool,
+    /// Files open for writing.
+    pub writers: AtomicUsize,
     /// Cached names.
     pub dentries: DentryCache,
     /// inotify marks.
@@ -93,6 +95,7 @@ impl SuperBlock {
             fstype,
             dev,
             readonly: AtomicBool::new(false),
+            writers: AtomicUsize::new(0),
             dentries: DentryCache::default(),
             marks: super::watch::MarkCount::default(),
             rename_lock: Mutex::new(()),

@@ -52,6 +52,11 @@ fn may_flags(file: Option<&File>, shared: bool) -> VmaFlags {
     may
 }
 
+/// Whether the file is sealed against being written (`F_SEAL_WRITE`).
+fn is_sealed(object: Option<&(Arc<File>, u64)>) -> bool {
+    object.is_some_and(|(file, _)| crate::fs::impls::tmpfs::is_write_sealed(file))
+}
+
 /// A memfd of that size for shared memory.
 pub(crate) fn shared_object(name: &str, len: u64) -> Result<Arc<SharedObject>> {
     let host = |e: rustix::io::Errno| Errno::from_raw(e.raw_os_error());
@@ -163,7 +168,13 @@ impl Mm {
                 Backing::Anonymous => (VmaObject::Anonymous, None, 0),
             },
         };
-        let may = may_flags(request.object.as_ref().map(|(f, _)| &**f), shared);
+        let mut may = may_flags(request.object.as_ref().map(|(f, _)| &**f), shared);
+        if shared && is_sealed(request.object.as_ref()) {
+            if request.prot.contains(Prot::WRITE) {
+                return Err(Errno::EPERM);
+            }
+            may.remove(VmaFlags::MAYWRITE);
+        }
         self.insert(ctx, request, limits, len, may, object, backing, offset)
     }
 

@@ -47,6 +47,16 @@ bitflags! {
 }
 
 impl MountFlags {
+    /// Out of the flags of `mount(2)`: `relatime` unless told otherwise.
+    pub fn from_mount(flags: u64) -> MountFlags {
+        const MS_STRICTATIME: u64 = 1 << 24;
+        let mut out = MountFlags::from_bits_truncate(flags) - MountFlags::RELATIME;
+        if !out.contains(MountFlags::NOATIME) && flags & MS_STRICTATIME == 0 {
+            out |= MountFlags::RELATIME;
+        }
+        out
+    }
+
     /// As `/proc/mounts` shows them, without the leading `ro` or `rw`.
     pub fn show(self) -> String {
         let names = [

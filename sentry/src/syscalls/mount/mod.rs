@@ -48,15 +48,6 @@ fn is_ours(ns: &Arc<MountNamespace>, mnt: &Arc<Mount>) -> bool {
     mnt.namespace().is_some_and(|n| Arc::ptr_eq(&n, ns))
 }
 
-/// Flags of one mount out of those of `mount(2)`; `relatime` unless told otherwise.
-fn mount_flags(flags: u64) -> MountFlags {
-    let mut out = MountFlags::from_bits_truncate(flags) - MountFlags::RELATIME;
-    if !out.contains(MountFlags::NOATIME) && flags & MS_STRICTATIME == 0 {
-        out |= MountFlags::RELATIME;
-    }
-    out
-}
-
 /// A string argument of at most a page; none for `NULL`.
 fn read_option(cx: &Cx, at: UserAddr) -> SysResult<Option<Vec<u8>>> {
     match at.nonnull() {
@@ -149,7 +140,7 @@ pub(super) fn sys_mount(
             &cx.task.kernel.vfs.mounts,
             sb.clone(),
             sb.root_dentry()?,
-            mount_flags(flags),
+            MountFlags::from_mount(flags),
             &source,
         );
         attach(&mount, &at)?;
@@ -180,11 +171,14 @@ fn remount(ns: &Arc<MountNamespace>, at: &Path, flags: u64, data: Option<&[u8]>)
         return Err(Errno::EINVAL.into());
     }
     if let Some(data) = data {
-        at.mnt.sb.ops.remount(data)?;
         let readonly = flags & MountFlags::RDONLY.bits() != 0;
+        if readonly && at.mnt.sb.writers.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            return Err(Errno::EBUSY.into());
+        }
+        at.mnt.sb.ops.remount(data)?;
         at.mnt.sb.readonly.store(readonly, std::sync::atomic::Ordering::Relaxed);
     }
-    let mut new = mount_flags(flags);
+    let mut new = MountFlags::from_mount(flags);
     let times = MountFlags::NOATIME | MountFlags::NODIRATIME | MountFlags::RELATIME;
     // Without a word about access times they stay as they were (`path_mount`).
     if flags & (times.bits() | MS_STRICTATIME) == 0 {

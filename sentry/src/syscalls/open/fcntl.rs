@@ -133,7 +133,7 @@ pub(in super::super) async fn sys_fcntl(cx: &mut Cx, fd: i32, cmd: i32, arg: u64
             Ok(abi::conv::usize64(pipe.pipe().capacity()))
         }
         F_ADD_SEALS => {
-            tmpfs::add_seals(&file, abi::conv::low32(arg))?;
+            tmpfs::add_seals(&file, abi::conv::low32(arg), || is_mapped_writable(&cx.task, &file))?;
             Ok(0)
         }
         F_GET_SEALS => Ok(u64::from(tmpfs::seals(&file)?.bits())),
@@ -162,6 +162,17 @@ pub(in super::super) async fn sys_fcntl(cx: &mut Cx, fd: i32, cmd: i32, arg: u64
             .missing("fcntl", u64::from(cmd.cast_unsigned()), Errno::EINVAL)
             .into()),
     }
+}
+
+/// Some process has the file mapped so that it can write to it. Seals are rare enough for a look at everybody.
+fn is_mapped_writable(task: &Arc<Task>, file: &File) -> bool {
+    use crate::mm::VmaFlags;
+    let tasks = task.kernel.tasks.all_tasks();
+    let mut areas = tasks.iter().filter_map(|t| t.mm()).flat_map(|mm| mm.maps());
+    areas.any(|area| {
+        area.flags.contains(VmaFlags::SHARED | VmaFlags::MAYWRITE)
+            && area.file.is_some_and(|f| Arc::ptr_eq(f.inode(), file.inode()))
+    })
 }
 
 /// `F_SETFL` (`setfl`)
@@ -235,7 +246,7 @@ fn owner_of(cx: &Cx, file: &File, ofd: bool) -> LockOwner {
     if ofd {
         LockOwner::File(file.id)
     } else {
-        LockOwner::Files(Arc::as_ptr(&cx.task.files()).addr())
+        LockOwner::Files(cx.task.files().id)
     }
 }
 

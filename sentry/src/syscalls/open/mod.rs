@@ -107,8 +107,7 @@ pub(super) async fn sys_openat2(cx: &mut Cx, dirfd: i32, path: UserAddr, how: Us
 }
 
 /// What happens to a file at each `close(2)` of an fd for it, the table being done with.
-pub(super) fn close_file(cx: &Cx, file: &Arc<File>) -> SysResult<()> {
-    crate::fs::locks::fd_closed(&cx.task, file);
+fn close_file(file: &Arc<File>) -> SysResult<()> {
     file.ops.flush(file)?;
     Ok(())
 }
@@ -116,7 +115,7 @@ pub(super) fn close_file(cx: &Cx, file: &Arc<File>) -> SysResult<()> {
 /// `close(2)`
 pub(super) fn sys_close(cx: &mut Cx, fd: i32) -> SysResult<u64> {
     let file = cx.task.files().remove(fd)?;
-    close_file(cx, &file)?;
+    close_file(&file)?;
     Ok(0)
 }
 
@@ -138,7 +137,7 @@ pub(super) fn sys_close_range(cx: &mut Cx, first: u32, last: u32, flags: u32) ->
     }
     for file in files.remove_range(first, last) {
         // Like Linux: the range is closed whatever single files say.
-        let _ = close_file(cx, &file);
+        let _ = close_file(&file);
     }
     Ok(0)
 }
@@ -180,7 +179,7 @@ fn dup_to(cx: &Cx, oldfd: i32, newfd: i32, cloexec: bool) -> SysResult<u64> {
     let file = files.get_any(oldfd)?;
     if let Some(old) = files.put(newfd, file, cloexec)? {
         // Linux drops the error of this close, too.
-        let _ = close_file(cx, &old);
+        let _ = close_file(&old);
     }
     fd_result(newfd)
 }

@@ -51,6 +51,9 @@ impl How {
 
 /// One attempt to read.
 pub(super) fn try_read(file: &Arc<File>, dst: &mut dyn Sink, at: Option<u64>) -> abi::errno::Result<usize> {
+    if file.inode().is_dir() {
+        return Err(Errno::EISDIR);
+    }
     let n = match at {
         Some(at) => file.ops.read(file, dst, at)?,
         None if file.mode.contains(FileMode::SEEK) => {

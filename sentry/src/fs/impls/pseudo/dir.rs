@@ -11,7 +11,7 @@ use super::fixed;
 use super::node::{Attr, LinkNode, set_attr};
 use super::text::{Text, TextNode};
 use crate::fs::{
-    DirSink, File, FileOps, FileType, Inode, InodeOps, Link, OpenHow, SeekFrom, SetAttr, Stat, SuperBlock,
+    DirSink, File, FileOps, FileType, Inode, InodeOps, Link, NewNode, OpenHow, SeekFrom, SetAttr, Stat, SuperBlock,
 };
 use crate::task::Task;
 
@@ -182,6 +182,11 @@ impl InodeOps for Dir {
             Some(dynamic) => dynamic.lookup(dir, name),
             None => Err(Errno::ENOENT),
         }
+    }
+
+    fn create(&self, _dir: &Arc<Inode>, _name: &[u8], _node: &NewNode) -> Result<Arc<Inode>> {
+        // On Linux the look-up of a missing name in proc fails already, before anything is asked to be made.
+        Err(Errno::ENOENT)
     }
 
     fn permission(&self, _inode: &Inode, task: &Arc<Task>, want: u32) -> Option<Result<()>> {

@@ -336,8 +336,8 @@ impl Host {
                 buf = buf.get(..4096 - size(at % PAGE)).unwrap_or_default();
                 return self.write(fs, buf, at);
             }
-            let hole = rustix::fs::seek(&self.fd, SeekFrom::Hole(at)).is_ok_and(|h| h == at);
-            if hole || first + 1 < end {
+            let there = rustix::fs::seek(&self.fd, SeekFrom::Data(at)).is_ok_and(|d| d == at);
+            if !there || first + 1 < end {
                 return Err(Errno::ENOSPC);
             }
             return rustix::io::pwrite(&self.fd, buf, at).map_err(host_error);

@@ -75,8 +75,8 @@ pub fn memfd_create(kernel: &Kernel, name: &[u8], flags: MemfdFlags, owner: (u32
     ops(path.inode())?.state.lock().seals = seals;
     let how = OpenFlags::RDWR | OpenFlags::LARGEFILE;
     let ops = path.inode().ops.open(path.inode(), &OpenHow { flags: how })?;
-    path.inode().begin_write()?;
-    let mode = FileMode::READ | FileMode::WRITE | FileMode::SEEK | FileMode::WRITER;
+    // Not counted as a writer, so that it can be executed while it is open, as on Linux.
+    let mode = FileMode::READ | FileMode::WRITE | FileMode::SEEK;
     Ok(File::new(ops, path, mode, how))
 }
 
@@ -105,17 +105,29 @@ pub fn seals(file: &File) -> Result<Seals> {
     Ok(inode.state.lock().seals)
 }
 
-/// `F_ADD_SEALS`
-pub fn add_seals(file: &File, new: u32) -> Result<()> {
+/// A shared mapping of it may not be written.
+pub fn is_write_sealed(file: &File) -> bool {
+    let write = Seals::WRITE | Seals::FUTURE_WRITE;
+    file.inode()
+        .downcast::<TmpInode>()
+        .is_some_and(|inode| inode.state.lock().seals.intersects(write))
+}
+
+/// `F_ADD_SEALS`; `mapped` tells whether a mapping could write to the file.
+pub fn add_seals(file: &File, new: u32, mapped: impl FnOnce() -> bool) -> Result<()> {
     if !file.mode.contains(FileMode::WRITE) {
         return Err(Errno::EPERM);
     }
     let new = Seals::from_bits(new).ok_or(Errno::EINVAL)?;
     let inode = file.inode().downcast::<TmpInode>().ok_or(Errno::EINVAL)?;
+    let busy = new.contains(Seals::WRITE) && mapped();
     let mut state = inode.state.lock();
     state.data()?;
     if state.seals.contains(Seals::SEAL) {
         return Err(Errno::EPERM);
+    }
+    if busy && !state.seals.contains(Seals::WRITE) {
+        return Err(Errno::EBUSY);
     }
     let mut new = new;
     // `F_SEAL_EXEC` implies the others where the file is executable.

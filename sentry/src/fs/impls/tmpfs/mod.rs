@@ -25,7 +25,7 @@ use crate::kernel::Kernel;
 use crate::sync::Mutex;
 
 pub use inode::TmpInode;
-pub use memfd::{MemfdFlags, Seals, add_seals, memfd_create, seals, shared_memory};
+pub use memfd::{MemfdFlags, Seals, add_seals, is_write_sealed, memfd_create, seals, shared_memory};
 use options::Options;
 
 /// Bytes of a page: the unit of the size limit.
