@@ -256,11 +256,6 @@ impl Table {
         }
     }
 
-    /// The task with that number in a namespace.
-    pub(super) fn task(&self, ns: &PidNamespace, tid: i32) -> Option<&Arc<Task>> {
-        self.pids.get(&(ns.id, tid))?.task.as_ref()
-    }
-
     /// The pid object of that number, whoever has it.
     pub(super) fn pid(&self, ns: &PidNamespace, number: i32) -> Option<&Arc<Pid>> {
         self.pids.get(&(ns.id, number)).map(|e| &e.pid)

@@ -24,7 +24,6 @@ use crate::signal::{SigInfo, Signal};
 /// `PTRACE_O_*`
 pub(super) mod option {
     pub(crate) const TRACESYSGOOD: u32 = 1;
-    pub(crate) const TRACESECCOMP: u32 = 0x80;
     pub(crate) const EXITKILL: u32 = 0x10_0000;
     pub(crate) const ALL: u32 = 0x30_00ff;
 }
