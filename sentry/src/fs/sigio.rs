@@ -81,13 +81,13 @@ pub fn set_async(task: &Arc<Task>, file: &Arc<File>, on: bool) -> Result<()> {
     let mut keys = files.keys.lock();
     keys.retain(|_, (_, f)| f.strong_count() > 0);
     if on {
-        if !keys.contains_key(&file.id) {
+        if let std::collections::hash_map::Entry::Vacant(entry) = keys.entry(file.id) {
             let sender = Sender {
                 file: Arc::downgrade(file),
                 kernel: Arc::downgrade(&task.kernel),
             };
             let key = queue.listen(Events::all(), Arc::new(sender));
-            keys.insert(file.id, (key, Arc::downgrade(file)));
+            entry.insert((key, Arc::downgrade(file)));
         }
     } else if let Some((key, _)) = keys.remove(&file.id) {
         queue.remove(key);

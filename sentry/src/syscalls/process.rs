@@ -111,7 +111,7 @@ fn check_set_tid(cx: &Cx, flags: CloneFlags, set_tid: &[i32]) -> abi::errno::Res
     }
     let ns = cx.task.ns().pid_for_children.clone();
     let new = usize::from(flags.contains(CloneFlags::NEWPID));
-    if set_tid.len() > ns.level + 1 + new || set_tid.iter().any(|&t| t < 1 || t >= 4_194_304) {
+    if set_tid.len() > ns.level + 1 + new || set_tid.iter().any(|t| !(1..4_194_304).contains(t)) {
         return Err(Errno::EINVAL);
     }
     if !cx.task.cred().has_cap_in(&ns.user_ns, crate::cred::cap::SYS_ADMIN) {

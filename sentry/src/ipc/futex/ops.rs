@@ -22,7 +22,7 @@ pub(super) fn load(cx: &Cx, addr: u64) -> Result<u32> {
 
 /// The futex of an address. `EINVAL` unless aligned.
 pub(super) fn key(cx: &Cx, addr: u64, shared: bool) -> Result<FutexKey> {
-    if addr % 4 != 0 {
+    if !addr.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if addr >= cx.task.kernel.platform.guest_end() {

@@ -38,7 +38,7 @@ pub fn ioctl(cx: &mut Cx, ns: &Arc<NetNamespace>, cmd: u32, arg: u64) -> SysResu
     match cmd {
         sioc::GIFCONF => return ifconf(cx, ns, at),
         sioc::GIFNAME => return name_of(cx, at),
-        0x8910..=0x897f => {}
+        _ if (0x8910..=0x897f).contains(&cmd) => {}
         _ => return Err(Errno::ENOTTY.into()),
     }
     let req: [u8; IFREQ] = cx.read_obj(at)?;

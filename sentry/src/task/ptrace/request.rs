@@ -268,7 +268,7 @@ fn set_fpu(stop: &mut Stop, bytes: &[u8]) {
 }
 
 fn user_index(addr: u64) -> abi::errno::Result<usize> {
-    if addr % 8 != 0 || addr >= 912 {
+    if !addr.is_multiple_of(8) || addr >= 912 {
         return Err(Errno::EIO);
     }
     Ok(abi::conv::size(addr))
@@ -351,7 +351,7 @@ fn regset(cx: &mut Cx, target: &Task, set: bool, kind: u64, iov: UserAddr) -> ab
 fn syscall_info(cx: &mut Cx, target: &Task, size: u64, to: UserAddr) -> SysResult<u64> {
     let (place, regs) = with_stop(target, |s| (s.place, s.regs))?;
     let arch = u64::from(super::super::seccomp::AUDIT_ARCH);
-    let mut words = vec![0u64; 11];
+    let mut words = [0u64; 11];
     let mut put = |values: &[u64]| {
         for (to, from) in words.iter_mut().zip(values) {
             *to = *from;

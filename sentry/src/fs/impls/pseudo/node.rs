@@ -37,11 +37,7 @@ impl Attr {
             uid: self.uid,
             gid: self.gid,
             size,
-            blksize: if inode.kind == FileType::Symlink {
-                1024
-            } else {
-                1024.max(4096)
-            },
+            blksize: if inode.kind == FileType::Symlink { 1024 } else { 4096 },
             atime: now,
             mtime: now,
             ctime: now,

@@ -302,13 +302,12 @@ impl InodeOps for TmpInode {
             }
             self.remove(name)?;
         }
-        for (inode, dir) in [(&moved, to_dir)] {
-            let mut state = ops(inode)?.state.lock();
-            if let Body::Dir(body) = &mut state.body {
-                body.parent = dir.ino;
-            }
-            state.ctime = Timestamp::now();
+        let mut state = ops(&moved)?.state.lock();
+        if let Body::Dir(body) = &mut state.body {
+            body.parent = to_dir.ino;
         }
+        state.ctime = Timestamp::now();
+        drop(state);
         Ok(())
     }
 

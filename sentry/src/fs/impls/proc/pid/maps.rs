@@ -49,7 +49,7 @@ fn line(vma: &VmaInfo) -> Vec<u8> {
 
 pub(super) fn maps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     let areas = task.mm().map(|mm| mm.maps()).unwrap_or_default();
-    Ok(areas.iter().flat_map(|v| line(v)).collect())
+    Ok(areas.iter().flat_map(line).collect())
 }
 
 pub(super) fn numa_maps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {

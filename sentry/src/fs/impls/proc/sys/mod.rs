@@ -66,37 +66,6 @@ fn constant(dir: &mut DirBuilder<'_>, name: &str, text: impl Into<String>) {
     dir.text(name, move || Ok(text.clone()));
 }
 
-/// A number that lives elsewhere.
-struct Shared<G, S> {
-    get: G,
-    set: S,
-}
-
-impl<G, S> Text for Shared<G, S>
-where
-    G: Fn() -> i64 + Send + Sync + 'static,
-    S: Fn(i64) -> Result<()> + Send + Sync + 'static,
-{
-    fn read(&self) -> Result<Vec<u8>> {
-        Ok(format!("{}\n", (self.get)()).into_bytes())
-    }
-
-    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
-        (self.set)(parse_number(data)?)?;
-        Ok(data.len())
-    }
-}
-
-/// Adds a number that lives elsewhere.
-fn shared(
-    dir: &mut DirBuilder<'_>,
-    name: &str,
-    get: impl Fn() -> i64 + Send + Sync + 'static,
-    set: impl Fn(i64) -> Result<()> + Send + Sync + 'static,
-) {
-    dir.file(name, 0o644, Shared { get, set });
-}
-
 /// A text that may be set.
 struct Words {
     text: crate::sync::Mutex<Vec<u8>>,
