@@ -260,7 +260,7 @@ pub(super) fn sys_get_robust_list(cx: &mut Cx, pid: i32, head_ptr: UserAddr, len
 pub(super) fn sys_rseq(cx: &mut Cx, rseq: UserAddr, len: u32, flags: i32, sig: u32) -> SysResult<u64> {
     const SIZE: u32 = 32;
     let _ = (cx, sig);
-    if flags & !1 != 0 || len < SIZE || rseq.0 % u64::from(SIZE) != 0 {
+    if flags & !1 != 0 || len < SIZE || !rseq.0.is_multiple_of(u64::from(SIZE)) {
         return Err(Errno::EINVAL.into());
     }
     Err(Errno::ENOSYS.into())
