@@ -53,7 +53,9 @@ unsafe fn every_number(victim: &Victim, result: &AtomicI64) {
     }
     let path = c"/etc/passwd".as_ptr() as u64;
     for nr in (0..470).chain([512, 1000, 0x4000_0000, 0x4000_0002]) {
-        if LET_THROUGH.contains(&nr) {
+        // 335 and 336 (uretprobe, uprobe) never meet a seccomp filter: the host answers them with SIGILL and ENXIO, and they do
+        // nothing but from a probe's own trampoline.
+        if LET_THROUGH.contains(&nr) || nr == 335 || nr == 336 {
             continue;
         }
         let (status, got) = attempt(result, nr, [path, 0, 0, 0, 0, 0]);
