@@ -1,6 +1,13 @@
 //! Wrong input: one line that names the culprit, the right exit code, nothing left behind. None of these comes as far as a
 //! running sandbox.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test may fail it"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
