@@ -7,6 +7,7 @@ pub mod conv;
 pub mod elf;
 pub mod errno;
 pub mod fs;
+pub mod ipc;
 pub mod nr;
 pub mod poll;
 pub mod regs;

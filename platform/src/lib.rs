@@ -71,6 +71,11 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
     /// Resident and total bytes, for `/proc/PID/statm` and resource limits.
     fn usage(&self) -> (u64, u64);
 
+    /// Processor time that its threads have used so far, in nanoseconds, where the platform can tell while they run.
+    fn cpu_time_ns(&self) -> Option<u64> {
+        None
+    }
+
     /// Ends every thread of this address space at once; their contexts then give [`Trap::Gone`].
     fn kill(&self);
 }

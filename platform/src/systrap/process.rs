@@ -201,6 +201,10 @@ impl AddressSpace for Process {
         Some(self.pid)
     }
 
+    fn cpu_time_ns(&self) -> Option<u64> {
+        self.with_alive(vm::process_cpu_ns)
+    }
+
     fn usage(&self) -> (u64, u64) {
         let Some(hub) = self.hub.upgrade() else { return (0, 0) };
         let text = hub

@@ -24,6 +24,7 @@ use crate::ipc::futex::FutexKey;
 use crate::sync::Mutex;
 
 pub use info::{MemoryUse, VmaInfo};
+pub(crate) use map::shared_object;
 pub use map::{MapRequest, Placement};
 pub use vma::{SharedObject, Vma, VmaFlags, VmaObject, VmaSet};
 

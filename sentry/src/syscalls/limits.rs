@@ -41,6 +41,10 @@ fn set_limit(cx: &Cx, target: &Task, resource: Resource, new: Rlimit) -> abi::er
         return Err(Errno::EPERM);
     }
     limits.set(resource, new);
+    drop(limits);
+    if resource == Resource::Cpu {
+        crate::time::rlimit_cpu_changed(target);
+    }
     Ok(old)
 }
 

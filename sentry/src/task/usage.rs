@@ -43,6 +43,21 @@ impl Task {
 }
 
 impl ThreadGroup {
+    /// Processor time of all threads as of now: the platform may know it while they run.
+    pub fn cpu_time_ns(&self) -> u64 {
+        let dead = self.usage.lock().dead;
+        let threads = self.threads();
+        let mut sum = dead.user_ns.saturating_add(dead.system_ns);
+        for thread in &threads {
+            sum = sum.saturating_add(thread.cpu_ns());
+        }
+        let running = threads
+            .first()
+            .and_then(|t| t.mm())
+            .and_then(|mm| mm.aspace().cpu_time_ns());
+        sum.max(running.unwrap_or(0))
+    }
+
     /// Of all threads, those that ended included.
     pub fn usage(&self) -> Usage {
         let threads = self.threads();
@@ -50,6 +65,7 @@ impl ThreadGroup {
         for thread in &threads {
             sum.user_ns = sum.user_ns.saturating_add(thread.cpu_ns());
         }
+        sum.user_ns = sum.user_ns.max(self.cpu_time_ns());
         if let Some(first) = threads.first() {
             sum.max_rss_kib = sum.max_rss_kib.max(first.usage().max_rss_kib);
         }

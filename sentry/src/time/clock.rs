@@ -172,15 +172,12 @@ fn to_ns(ts: rustix::time::Timespec) -> u64 {
 impl TimeSource {
     /// Nanoseconds now; none once the process or thread is gone.
     pub fn now(&self) -> Option<u64> {
-        let (usage, kind) = match self {
-            TimeSource::Host(id) => return Some(to_ns(clock_gettime(*id))),
-            TimeSource::Process(group, kind) => (group.upgrade()?.usage(), kind),
-            TimeSource::Thread(task, kind) => (task.upgrade()?.usage(), kind),
-        };
-        Some(match kind {
-            CpuKind::Virt => usage.user_ns,
-            CpuKind::Prof | CpuKind::Sched => usage.user_ns.saturating_add(usage.system_ns),
-        })
+        // Guest code's time is all user time: the Sentry works on its own account.
+        match self {
+            TimeSource::Host(id) => Some(to_ns(clock_gettime(*id))),
+            TimeSource::Process(group, _) => Some(group.upgrade()?.cpu_time_ns()),
+            TimeSource::Thread(task, _) => Some(task.upgrade()?.cpu_ns()),
+        }
     }
 
     /// Advances only while guest code runs.

@@ -20,8 +20,7 @@ pub type CpuLimit = Timer<Watch>;
 impl Target for Watch {
     fn expired(&self, _count: u64) {
         let Some(group) = self.group.upgrade() else { return };
-        let usage = group.usage();
-        let used = usage.user_ns.saturating_add(usage.system_ns) / SECOND;
+        let used = group.cpu_time_ns() / SECOND;
         let limit = group.rlimit(Resource::Cpu);
         if limit.hard != INFINITY && used >= limit.hard {
             let _ = group.send_signal_forced(SigInfo::kernel(Signal::SIGKILL));

@@ -5,6 +5,7 @@ pub mod dev;
 pub mod devpts;
 pub mod gofer;
 pub mod hostfd;
+pub mod mqueue;
 pub mod overlay;
 pub mod proc;
 pub mod pseudo;
@@ -20,6 +21,7 @@ pub fn registry() -> &'static [&'static dyn FsType] {
         &sysfs::SysFsType,
         &tmpfs::TmpFsType,
         &devpts::DevPtsFsType,
+        &mqueue::MqueueFsType,
         &cgroup::CgroupFsType("cgroup2"),
         &cgroup::CgroupFsType("cgroup"),
     ]

@@ -47,7 +47,11 @@ pub(in crate::syscalls) fn sys_settimeofday(cx: &mut Cx, tv: UserAddr, tz: UserA
 /// `clock_gettime(2)`
 pub(in crate::syscalls) fn sys_clock_gettime(cx: &mut Cx, clockid: i32, tp: UserAddr) -> SysResult<u64> {
     let clock = Clock::new(clockid).ok_or(Errno::EINVAL)?;
-    let now = clock.resolve(&cx.task)?.now().ok_or(Errno::EINVAL)?;
+    let source = clock.resolve(&cx.task)?;
+    if source.is_cpu() {
+        cx.task.note_cpu_ns(cx.ctx.cpu_time_ns());
+    }
+    let now = source.now().ok_or(Errno::EINVAL)?;
     cx.write_obj(tp, &Timespec::from_ns(now))?;
     Ok(0)
 }
@@ -82,6 +86,7 @@ pub(in crate::syscalls) fn sys_clock_getres(cx: &mut Cx, clockid: i32, res: User
 pub(in crate::syscalls) fn sys_times(cx: &mut Cx, buf: UserAddr) -> SysResult<u64> {
     let ticks = |ns: u64| (ns / TICK_NS).cast_signed();
     if let Some(buf) = buf.nonnull() {
+        cx.task.note_cpu_ns(cx.ctx.cpu_time_ns());
         let own = cx.task.group.usage();
         let children = cx.task.group.children_usage();
         let tms = Tms {

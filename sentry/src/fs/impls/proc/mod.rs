@@ -8,6 +8,7 @@ mod net;
 mod pid;
 mod root;
 mod sys;
+mod sysvipc;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::errno::Result;
 
 use super::pid::Processes;
-use super::{Proc, machine, sys};
+use super::{Proc, machine, sys, sysvipc};
 use crate::fs::impls::pseudo::{DirBuilder, fixed};
 use crate::fs::{FileType, Inode, Link, SuperBlock};
 use crate::kernel::Kernel;
@@ -16,7 +16,7 @@ pub(super) fn build(sb: &Arc<SuperBlock>, proc: &Arc<Proc>) -> Arc<Inode> {
     machine_files(&mut root, proc);
     links(&mut root, proc);
     root.dir("sys", |d| sys::fill(d, proc));
-    root.dir("sysvipc", |d| sysvipc(d, &proc.kernel));
+    root.dir("sysvipc", |d| sysvipc::fill(d, &proc.kernel));
     root.dir("fs", |_| {});
     root.dir("bus", |_| {});
     root.dir("irq", |_| {});
@@ -96,8 +96,4 @@ fn links(root: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     root.link_for("thread-self", thread);
     root.link("mounts", "self/mounts");
     root.link("net", "self/net");
-}
-
-fn sysvipc(dir: &mut DirBuilder<'_>, kernel: &Arc<Kernel>) {
-    let _ = (dir, kernel);
 }

@@ -21,7 +21,9 @@ pub(super) fn state(task: &Arc<Task>) -> (char, &'static str) {
     if task.group.is_stopped() {
         return ('T', "stopped");
     }
-    if task.is_running() {
+    // Who reads of itself runs.
+    let own = crate::task::current().is_some_and(|me| me.tid == task.tid);
+    if own || task.is_running() {
         ('R', "running")
     } else {
         ('S', "sleeping")

@@ -69,6 +69,14 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     });
     dir.dir("random", random);
     let _ = proc;
+    // System V IPC: the limits in force.
+    constant(dir, "shmmax", crate::ipc::sysv::shm::SHMMAX.to_string());
+    constant(dir, "shmall", crate::ipc::sysv::shm::SHMALL.to_string());
+    constant(dir, "shmmni", crate::ipc::sysv::MAX_IDS.to_string());
+    constant(dir, "msgmax", crate::ipc::sysv::msg::MSGMAX.to_string());
+    constant(dir, "msgmnb", crate::ipc::sysv::msg::MSGMNB.to_string());
+    constant(dir, "msgmni", crate::ipc::sysv::MAX_IDS.to_string());
+    constant(dir, "sem", "32000\t1024000000\t500\t32000");
 }
 
 fn random(dir: &mut DirBuilder<'_>) {
