@@ -36,6 +36,7 @@ use std::task::Waker;
 use platform::Interrupter;
 
 use crate::cred::Cred;
+use crate::executor::Executor;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::mm::Mm;
@@ -239,10 +240,16 @@ impl Task {
         }
     }
 
-    /// The task shall end as soon as it can.
-    fn kill_now(&self) {
+    /// The task shall end as soon as it can. One that is ended by others and does not answer them, since its guest side is
+    /// hostile or damaged, loses its address space after a while.
+    fn kill_now(self: &Arc<Task>) {
+        const PATIENCE_NS: u64 = 2_000_000_000;
         self.killed.store(true, Ordering::SeqCst);
         self.interrupt();
+        if !current().is_some_and(|me| me.tid == self.tid) {
+            let deaf = Arc::new(Deaf(Arc::downgrade(self)));
+            self.kernel.executor.notify_at(Executor::now().saturating_add(PATIENCE_NS), deaf);
+        }
     }
 
     /// Leader of its process: the thread whose id is the process's.
@@ -273,6 +280,18 @@ impl Task {
     /// Notes the processor time that the platform has counted.
     pub fn note_cpu_ns(&self, ns: u64) {
         self.cpu_ns.fetch_max(ns, Ordering::Relaxed);
+    }
+}
+
+/// A task that was killed some time ago.
+struct Deaf(std::sync::Weak<Task>);
+
+impl crate::wait::Listener for Deaf {
+    fn notify(&self, _events: crate::wait::Events) {
+        // A task gives its memory up when it ends: one that still has it never came back from its guest side.
+        if let Some(mm) = self.0.upgrade().and_then(|task| task.mm()) {
+            mm.aspace().kill();
+        }
     }
 }
 

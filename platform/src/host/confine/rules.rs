@@ -144,6 +144,10 @@ pub const COMMON: &[Rule] = &[
         &[Equals(1, 0x5414)],
         "TIOCSWINSZ: its size, set by the guest",
     ),
+    when(nr::IOCTL, &[Equals(1, 0x5402)], "TCSETS: a donated terminal, raw"),
+    when(nr::IOCTL, &[Equals(1, 0x5403)], "TCSETSW: and as it was found"),
+    when(nr::IOCTL, &[Equals(1, 0x402c_542b)], "TCSETS2: likewise"),
+    when(nr::IOCTL, &[Equals(1, 0x402c_542c)], "TCSETSW2: likewise"),
     when(nr::IOCTL, &[Equals(1, 0x541b)], "FIONREAD: bytes waiting"),
     when(
         nr::IOCTL,
