@@ -22,4 +22,4 @@ timeout 5 tail -f --pid=$(sleep 0.3 & echo $!) /dev/null; echo "tail ended"
 kill -l TERM; nice -n 5 nice; chroot / /bin/echo "in chroot"
 install -m 751 -o 5 -g 6 one installed; stat -c '%a %u %g' installed
 cksum < one; od -An -tx1 one; numfmt --to=iec 123456789; date -d @0 +%FT%T
-rm -rf a copy zeros part.* one two installed; ls
+rm -rf a copy zeros part.* one two installed tmp.*; ls

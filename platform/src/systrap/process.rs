@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi::conv::usize64;
@@ -29,6 +29,8 @@ pub(super) struct Process {
     alive: RwLock<bool>,
     /// Contexts in it.
     contexts: AtomicUsize,
+    /// More than one context at some time.
+    threaded: AtomicBool,
     slots: Mutex<Slots>,
 }
 
@@ -50,6 +52,7 @@ impl Process {
             inflight: Inflight::default(),
             alive: RwLock::new(true),
             contexts: AtomicUsize::new(0),
+            threaded: AtomicBool::new(false),
             slots: Mutex::new(Slots {
                 next: 0,
                 free: VecDeque::new(),
@@ -87,7 +90,9 @@ impl Process {
 
     /// A context begins to drive one of its threads.
     pub(super) fn enter(&self) {
-        self.contexts.fetch_add(1, Ordering::AcqRel);
+        if self.contexts.fetch_add(1, Ordering::AcqRel) > 0 {
+            self.threaded.store(true, Ordering::Release);
+        }
     }
 
     /// A context is dropped; true if it was the last.
@@ -98,6 +103,11 @@ impl Process {
     /// Whether other threads may change this memory too.
     pub(super) fn is_shared(&self) -> bool {
         self.contexts.load(Ordering::Acquire) > 1
+    }
+
+    /// Whether the process ever had a second thread: its processor time is then not that of the one it has.
+    pub(super) fn was_threaded(&self) -> bool {
+        self.threaded.load(Ordering::Acquire)
     }
 
     /// Answers whose orders the thread in that slot has carried out, as it says.

@@ -243,7 +243,7 @@ impl Thread {
             text.split_whitespace().next()?.parse().ok()
         };
         let of_process = || self.process.with_alive(vm::process_cpu_ns).unwrap_or(0);
-        if self.process.is_shared() {
+        if self.process.was_threaded() {
             of_thread().unwrap_or_else(of_process)
         } else {
             of_process()

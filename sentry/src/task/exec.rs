@@ -37,11 +37,12 @@ pub(crate) async fn exec(
         task.attr.lock().pdeath_signal = 0;
     }
     task.set_cred(Arc::new(new));
-    task.set_comm(&program.comm);
     reset_signals(&task);
     task.kernel.tasks.note_exec(&task);
 
     let loaded = loader::commit(cx, &program).await;
+    // After the memory, as Linux does it: who sees the new name finds the new arguments too.
+    task.set_comm(&program.comm);
     close_on_exec(&task);
     task.finish_vfork();
     if loaded.is_ok() {
