@@ -169,6 +169,8 @@ impl Console {
 
     /// Gives the host's terminal back as it was found.
     pub fn restore(&self) {
+        // No more pumping: with the flags as found, a read would block.
+        self.moving.lock().host_gone = true;
         if let Some(settings) = &self.before.1 {
             let _ = rustix::termios::tcsetattr(&self.fd, OptionalActions::Drain, settings);
         }
