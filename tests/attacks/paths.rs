@@ -8,7 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 fn leak(what: &str, text: &[u8]) {
-    if text.windows(10).any(|w| w == b"TOP-SECRET") {
+    // Backwards, so that this program does not hold the word itself: it reads its own `/proc/self/exe` too.
+    if text.windows(10).any(|w| w.iter().rev().eq(b"TERCES-POT")) {
         println!("LEAK {what}");
     }
 }

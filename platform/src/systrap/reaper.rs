@@ -18,6 +18,11 @@ pub(super) fn run(hub: &Arc<Hub>) {
 }
 
 fn bury(hub: &Hub, pid: i32) {
+    if pid == hub.group && hub.zygote.lock().strong_count() > 0 {
+        // Killed from outside: no process could be made any more, and whoever waits for one would wait for ever. The Sentry
+        // is the first process of its pid namespace, so that everything ends with it.
+        std::process::exit(128 + libc::SIGKILL);
+    }
     let known = hub.processes.lock().remove(&pid);
     let Some(known) = known else {
         // Either a fork that died at birth, and its parent will ask, or a stranger that was refused: do not collect those.
