@@ -243,7 +243,7 @@ impl Task {
     /// The task shall end as soon as it can. One that is ended by others and does not answer them, since its guest side is
     /// hostile or damaged, loses its address space after a while.
     fn kill_now(self: &Arc<Task>) {
-        const PATIENCE_NS: u64 = 2_000_000_000;
+        const PATIENCE_NS: u64 = 500_000_000;
         self.killed.store(true, Ordering::SeqCst);
         self.interrupt();
         if !current().is_some_and(|me| me.tid == self.tid) {
