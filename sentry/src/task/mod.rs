@@ -248,7 +248,9 @@ impl Task {
         self.interrupt();
         if !current().is_some_and(|me| me.tid == self.tid) {
             let deaf = Arc::new(Deaf(Arc::downgrade(self)));
-            self.kernel.executor.notify_at(Executor::now().saturating_add(PATIENCE_NS), deaf);
+            self.kernel
+                .executor
+                .notify_at(Executor::now().saturating_add(PATIENCE_NS), deaf);
         }
     }
 
