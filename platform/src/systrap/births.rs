@@ -90,6 +90,10 @@ impl Birth {
         };
         self.state.lock().child = Some(Arc::clone(&thread));
         hub.threads.lock().insert(tid, Arc::clone(&thread));
+        if thread.process.with_alive(|_| ()).is_none() {
+            // Buried in the meantime, without this thread.
+            thread.set_gone();
+        }
         match &self.kind {
             // It maps its channel and rings.
             Kind::Process { fd, .. } => {

@@ -374,7 +374,8 @@ impl SysContext {
         self.birth = Some((Arc::clone(&birth), Some(pid)));
         birth.set_waker(cx.waker());
         let Some(child) = birth.child() else {
-            if birth.dead_before_hello(pid) {
+            // A thread that dies with its process is not stillborn: nobody but the parent's own end tells of it.
+            if birth.dead_before_hello(pid) || self.thread.is_gone() {
                 return Poll::Ready(Err(self.abort_birth(Birth::FAILED)));
             }
             return Poll::Pending;

@@ -33,10 +33,7 @@ fn bury(hub: &Hub, pid: i32) {
         stillborn.insert(pid);
         drop(stillborn);
         let _ = process::reap(pid);
-        let waiting: Vec<_> = hub.births.lock().values().cloned().collect();
-        for birth in waiting {
-            birth.wake();
-        }
+        wake_births(hub);
         return;
     };
     known.set_dead();
@@ -50,4 +47,14 @@ fn bury(hub: &Hub, pid: i32) {
     });
     let _ = process::reap(pid);
     dead.iter().for_each(|thread: &Arc<Thread>| thread.set_gone());
+    // One of them may have waited for a thread that was to be born in this process.
+    wake_births(hub);
+}
+
+/// Whoever waits for a newcomer looks whether it can still come.
+fn wake_births(hub: &Hub) {
+    let waiting: Vec<_> = hub.births.lock().values().cloned().collect();
+    for birth in waiting {
+        birth.wake();
+    }
 }
