@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod error;
+mod hooks;
 mod log;
 mod sandbox;
 mod state;

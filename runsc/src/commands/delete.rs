@@ -39,7 +39,7 @@ pub fn run(env: &Env<'_>, args: &DeleteArgs) -> Result<i32> {
                     status.name()
                 )));
             }
-            sandbox::destroy(container, &record)?;
+            sandbox::destroy(env, container, &record)?;
         }
         None => container.remove()?,
     }

@@ -2,8 +2,8 @@
 
 use super::Env;
 use crate::error::{Error, Result};
-use crate::sandbox::control;
-use crate::state::{Phase, Status};
+use crate::sandbox;
+use crate::state::Status;
 
 pub fn run(env: &Env<'_>, id: &str) -> Result<i32> {
     let container = env.store.open(id)?;
@@ -20,8 +20,6 @@ pub fn run(env: &Env<'_>, id: &str) -> Result<i32> {
             )));
         }
     }
-    control::start(container.dir())?;
-    record.phase = Phase::Started;
-    container.write(&record)?;
+    sandbox::start(env, &container, &mut record)?;
     Ok(0)
 }

@@ -5,6 +5,7 @@
 mod capabilities;
 mod default_spec;
 mod devices;
+mod hooks;
 mod mounts;
 mod namespaces;
 mod plan;
@@ -13,6 +14,7 @@ mod read;
 
 pub use capabilities::all_capabilities;
 pub use default_spec::default_spec;
+pub use hooks::{Hook, Hooks};
 pub use mounts::GoferMount;
 pub use namespaces::{IdMap, Network};
 pub use plan::{Plan, plan};

@@ -7,7 +7,8 @@ use oci_spec::runtime::LinuxResources;
 use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
-    Bundle, GoferMount, IdMap, Network, bad, check_string, container_path, devices, mounts, namespaces, process,
+    Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
+    process,
 };
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
@@ -28,6 +29,7 @@ pub struct Plan {
     /// Directories of the host that are beneath a mount but not served.
     pub hide: Vec<PathBuf>,
     pub annotations: BTreeMap<String, String>,
+    pub hooks: Hooks,
     pub notes: Vec<String>,
 }
 
@@ -75,9 +77,6 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     } else {
         ((ns.uid_map, ns.gid_map), Default::default())
     };
-    if spec.hooks().is_some() {
-        notes.push("config.json: hooks: not run yet".to_owned());
-    }
     let container = ContainerConfig {
         id: id.to_owned(),
         root_gofer_mount: 0,
@@ -120,6 +119,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
             .flatten()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
+        hooks: hooks::hooks(spec.hooks().as_ref())?,
         notes,
     })
 }

@@ -20,6 +20,7 @@ use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
 use crate::config::{IdMap, Network, Plan};
 use crate::error::{Context, Error, Result};
+use crate::hooks::{self, Hooks, Namespaces, Stage};
 use crate::state::{Container, Process, Record};
 use crate::{cgroup, log};
 
@@ -103,7 +104,7 @@ pub fn launch(
     )?;
     record.gofer = Process::of(gofer.pid());
     container.write(record)?;
-    let gofer_pidfd = release(gofer, cgroup.as_ref(), oom)?;
+    settle(&gofer, cgroup.as_ref(), oom)?;
 
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (start_read, start_write) = start_pipe(container, start.foreground)?;
@@ -152,7 +153,13 @@ pub fn launch(
     let process = Process::of(sandbox.pid()).ok_or_else(|| Error::new("the sandbox ended at once"))?;
     record.sandbox = Some(process);
     container.write(record)?;
-    let pidfd = release(sandbox, cgroup.as_ref(), oom)?;
+    settle(&sandbox, cgroup.as_ref(), oom)?;
+    // Everything that hooks may look at is there: the pid, in its cgroup and its network namespace. Nothing of it has
+    // run yet, and the Gofer has not taken its trees.
+    create_hooks(env, record, &plan.hooks, sandbox.pid(), gofer.pid())?;
+    let what = || "start the sandbox";
+    let gofer_pidfd = gofer.release().context(what)?.1;
+    let pidfd = sandbox.release().context(what)?.1;
     Ok(Launched {
         sandbox: process,
         pidfd,
@@ -311,8 +318,24 @@ fn start_process(
     Ok(held)
 }
 
-/// Puts a held process where it belongs and lets it go.
-fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<OwnedFd> {
+/// The hooks of `create`, in the runtime-spec's order.
+fn create_hooks(env: &Env<'_>, record: &Record, hooks: &Hooks, sandbox: i32, gofer: i32) -> Result<()> {
+    hooks::stage(Stage::Prestart, hooks, record, sandbox, None)?;
+    hooks::stage(Stage::CreateRuntime, hooks, record, sandbox, None)?;
+    if hooks.create_container.is_empty() {
+        return Ok(());
+    }
+    // An ordinary user's namespaces can be entered only from their user namespace, which a process with threads cannot.
+    let within = if env.globals.is_rootless() {
+        None
+    } else {
+        Some(Namespaces::of(sandbox, Some(gofer))?)
+    };
+    hooks::stage(Stage::CreateContainer, hooks, record, sandbox, within.as_ref())
+}
+
+/// Puts a held process where it belongs.
+fn settle(held: &Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<()> {
     if let Some(cgroup) = cgroup {
         cgroup::enter(cgroup, held.pid())?;
     }
@@ -324,7 +347,7 @@ fn release(held: Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: 
             other => other.context(|| format!("config.json: process.oomScoreAdj: {path}"))?,
         }
     }
-    held.release().map(|(_, pidfd)| pidfd).context(|| "start the sandbox")
+    Ok(())
 }
 
 /// Where the Sentry waits for `start`. In the foreground a pipe whose end is held here, so that the Sentry ends if this

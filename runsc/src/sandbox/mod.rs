@@ -21,6 +21,7 @@ use crate::cgroup;
 use crate::commands::Env;
 use crate::config::Plan;
 use crate::error::{Error, Result};
+use crate::hooks::{self, Stage};
 use crate::log;
 use crate::state::{Container, Phase, Process, Record};
 use launch::Launched;
@@ -58,13 +59,35 @@ pub fn create(env: &Env<'_>, container: Container, start: &Start, plan: Plan) ->
 /// `create` and `start`, without waiting for the end.
 pub fn run_detached(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<i32> {
     let (container, mut record, _launched) = build(env, container, start, plan)?;
-    if let Err(e) = control::start(container.dir()) {
-        let _ = destroy(container, &record);
-        return Err(e);
+    match self::start(env, &container, &mut record) {
+        Ok(()) => Ok(0),
+        Err(e) => {
+            let _ = destroy(env, container, &record);
+            Err(e)
+        }
     }
+}
+
+/// Lets the process of a created container run. If a hook fails, the container is stopped.
+pub fn start(env: &Env<'_>, container: &Container, record: &mut Record) -> Result<()> {
+    begin(env, container, record, || control::start(container.dir()))
+}
+
+/// `go` is what lets the process run.
+fn begin(_env: &Env<'_>, container: &Container, record: &mut Record, go: impl FnOnce() -> Result<()>) -> Result<()> {
+    let hooks = hooks::load(container.dir());
+    go()?;
     record.phase = Phase::Started;
-    container.write(&record)?;
-    Ok(0)
+    container.write(record)?;
+    let pid = record.sandbox.map_or(0, |p| p.pid);
+    hooks::stage(Stage::Poststart, &hooks, record, pid, None).inspect_err(|_| stop(record))
+}
+
+/// Ends the processes and leaves the rest to `delete`.
+fn stop(record: &Record) {
+    for process in [record.sandbox, record.gofer].into_iter().flatten() {
+        process.kill_and_wait(GRACE);
+    }
 }
 
 /// Runs a container to its end and removes it; gives its exit code.
@@ -79,9 +102,9 @@ pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Re
     };
     let id = record_id(&plan);
     let (container, mut record, launched) = build(env, container, start, plan)?;
-    record.phase = Phase::Started;
     let dir = container.dir().to_owned();
-    let outcome = container.write(&record).and_then(|()| launched.go()).and_then(|()| {
+    let begun = begin(env, &container, &mut record, || launched.go());
+    let outcome = begun.and_then(|()| {
         // Other commands may now have the container.
         drop(container);
         foreground::wait(&dir, &id, &launched, &signals, start.terminal == Terminal::Own)
@@ -91,7 +114,7 @@ pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Re
     }
     // It may have been deleted by another command meanwhile, which is as good.
     if let Ok(container) = env.store.open(&id) {
-        destroy(container, &record)?;
+        destroy(env, container, &record)?;
     }
     outcome
 }
@@ -126,7 +149,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
     match try_build(env, &container, &mut record, start, plan) {
         Ok(launched) => Ok((container, record, launched)),
         Err(e) => {
-            if let Err(left) = destroy(container, &record) {
+            if let Err(left) = destroy(env, container, &record) {
                 env.log.warn(&left.to_string());
             }
             Err(e)
@@ -136,6 +159,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
 
 fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &Start, plan: Plan) -> Result<Launched> {
     container.write(record)?;
+    hooks::save(container.dir(), &plan.hooks)?;
     for dir in &plan.scratch {
         use crate::error::Context;
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
@@ -160,13 +184,14 @@ pub fn sweep(env: &Env<'_>) {
         if let Ok(container) = env.store.open(&record.id)
             && container.read().ok().flatten().is_some_and(|now| now.abandoned())
         {
-            let _ = destroy(container, &record);
+            let _ = destroy(env, container, &record);
         }
     }
 }
 
 /// Ends what runs of a container and removes every trace of it.
-pub fn destroy(container: Container, record: &Record) -> Result<()> {
+pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<()> {
+    let hooks = hooks::load(container.dir());
     for process in [record.sandbox, record.gofer].into_iter().flatten() {
         if !process.kill_and_wait(GRACE) {
             return Err(Error::new(format!(
@@ -181,5 +206,9 @@ pub fn destroy(container: Container, record: &Record) -> Result<()> {
     for dir in &record.scratch {
         let _ = std::fs::remove_dir_all(dir);
     }
-    container.remove()
+    container.remove()?;
+    for failure in hooks::poststop(&hooks, record) {
+        env.log.warn(&failure);
+    }
+    Ok(())
 }

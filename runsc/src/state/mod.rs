@@ -7,6 +7,6 @@ mod process;
 mod record;
 mod store;
 
-pub use process::Process;
+pub use process::{Process, wait_gone};
 pub use record::{Phase, Record, Status};
 pub use store::{Container, Store, write_atomically};

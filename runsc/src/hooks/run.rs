@@ -1,0 +1,132 @@
+//! One hook: started, given the state, waited for.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sched::CloneFlags;
+use rustix::fs::MemfdFlags;
+use rustix::mount::MountPropagationFlags;
+use rustix::process::{Pid, PidfdFlags};
+use serde_json::Value;
+
+use super::Hook;
+use crate::error::{Context, Error, Result, words};
+use crate::state::wait_gone;
+
+/// Of a hook's output, as much as an error message bears.
+const QUOTED: u64 = 4096;
+
+/// Namespaces of the container that a hook runs in.
+pub struct Namespaces {
+    pub network: File,
+    pub mounts: Option<File>,
+}
+
+impl Namespaces {
+    /// Those of two processes that are held.
+    pub fn of(sandbox: i32, gofer: Option<i32>) -> Result<Self> {
+        let open = |pid: i32, name: &str| {
+            let path = format!("/proc/{pid}/ns/{name}");
+            File::open(&path).context(|| path)
+        };
+        Ok(Self {
+            network: open(sandbox, "net")?,
+            mounts: gofer.map(|pid| open(pid, "mnt")).transpose()?,
+        })
+    }
+}
+
+/// Runs a hook to its end.
+pub fn run(hook: &Hook, state: &Value, within: Option<&Namespaces>) -> Result<()> {
+    match within {
+        None => run_here(hook, state),
+        // Only this one thread goes there: it is not used for anything else afterwards.
+        Some(namespaces) => std::thread::scope(|scope| {
+            let thread = scope.spawn(|| enter(namespaces).and_then(|()| run_here(hook, state)));
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(Error::new("its thread ended early")))
+        }),
+    }
+}
+
+fn enter(namespaces: &Namespaces) -> Result<()> {
+    let what = || "enter the container's namespaces";
+    if let Some(mounts) = &namespaces.mounts {
+        nix::sched::unshare(CloneFlags::CLONE_FS).context(what)?;
+        nix::sched::setns(mounts, CloneFlags::CLONE_NEWNS).context(what)?;
+        // What the hook mounts must not come back to the host.
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", flags).context(what)?;
+    }
+    nix::sched::setns(&namespaces.network, CloneFlags::CLONE_NEWNET).context(what)
+}
+
+fn run_here(hook: &Hook, state: &Value) -> Result<()> {
+    // Files rather than pipes: a daemon that the hook leaves behind may keep them open.
+    let mut input = memory()?;
+    let output = memory()?;
+    input.write_all(state.to_string().as_bytes()).context(|| "its input")?;
+    input.seek(SeekFrom::Start(0)).context(|| "its input")?;
+    let stream = || output.try_clone().map(Stdio::from).context(|| "its output");
+    let mut command = Command::new(&hook.path);
+    if let Some((name, rest)) = hook.args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    command.env_clear();
+    for var in &hook.env {
+        let (name, value) = var.split_once('=').unwrap_or((var, ""));
+        if !name.is_empty() {
+            command.env(name, value);
+        }
+    }
+    command.stdin(input).stdout(stream()?).stderr(stream()?);
+    let child = command.spawn().map_err(|e| Error::new(words(&e)))?;
+    let status = wait(child, hook.timeout_s)?;
+    if status.success() {
+        return Ok(());
+    }
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+    };
+    Err(Error::new(match said(output) {
+        text if text.is_empty() => how,
+        text => format!("{how}: {text}"),
+    }))
+}
+
+fn wait(mut child: Child, timeout_s: Option<u64>) -> Result<ExitStatus> {
+    let what = || "wait for it";
+    if let Some(seconds) = timeout_s {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Error::new("it has no pid"))?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context(what)?;
+        if !wait_gone(&pidfd, Duration::from_secs(seconds)) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Error::new(format!(
+                "still running after its timeout of {seconds} s, killed"
+            )));
+        }
+    }
+    child.wait().context(what)
+}
+
+/// What the hook wrote, from its beginning.
+fn said(mut output: File) -> String {
+    let mut text = Vec::new();
+    let _ = output.seek(SeekFrom::Start(0));
+    let _ = output.take(QUOTED).read_to_end(&mut text);
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+fn memory() -> Result<File> {
+    rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .context(|| "memory file")
+}

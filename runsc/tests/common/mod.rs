@@ -1,0 +1,127 @@
+//! A bundle over this machine's own file system, and a state directory of its own.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may fail them, and each file uses some"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub struct Bundle {
+    pub dir: TempDir,
+    pub spec: Value,
+}
+
+impl Bundle {
+    /// Runs a shell script; the bundle's directory is `/host` inside.
+    pub fn new(script: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let spec = json!({
+            "ociVersion": "1.0.2",
+            "process": {
+                "args": ["/bin/sh", "-c", script], "cwd": "/", "user": { "uid": 0, "gid": 0 },
+                "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+            },
+            "root": { "path": "/" },
+            "mounts": [
+                { "destination": "/proc", "type": "proc", "source": "proc" },
+                { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+                { "destination": "/tmp", "type": "tmpfs", "source": "tmpfs" },
+                { "destination": "/host", "type": "bind", "source": dir.path(), "options": ["rbind"] }
+            ],
+            "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] }
+        });
+        Self { dir, spec }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    pub fn mount(&mut self, mount: Value) {
+        self.spec["mounts"].as_array_mut().unwrap().push(mount);
+    }
+
+    /// `runsc` with its root under an overlay in memory, and the configuration as it is now.
+    pub fn command(&self, args: &[&str]) -> Command {
+        fs::write(self.path("config.json"), self.spec.to_string()).unwrap();
+        let platform = std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
+        command
+            .arg("--root")
+            .arg(self.path("state"))
+            .args(["--platform", &platform, "--overlay2=root:memory"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn runsc(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// For what lives on: its standard streams go to the container, so that nobody may wait for their end.
+    pub fn detached(&self, args: &[&str]) -> Option<i32> {
+        let status = self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.unwrap().code()
+    }
+
+    /// Runs it and gives what it printed; it must succeed.
+    pub fn output(&self) -> String {
+        let output = self.runsc(&["run", "c"]);
+        assert_eq!(code(&output), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs it and expects one line with all of `words`, and nothing left.
+    pub fn fails(&self, wanted: i32, words: &[&str]) {
+        let output = self.runsc(&["run", "c"]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(wanted), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "not one line: {stderr:?}");
+        for word in words {
+            assert!(stderr.contains(word), "{word:?} is missing in {stderr:?}");
+        }
+        self.left_nothing();
+    }
+
+    pub fn state(&self, id: &str) -> Value {
+        serde_json::from_slice(&self.runsc(&["state", id]).stdout).unwrap_or(Value::Null)
+    }
+
+    pub fn left_nothing(&self) {
+        let left = fs::read_dir(self.path("state")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "something stays in the state directory");
+    }
+}
+
+pub fn wait_for(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn code(output: &Output) -> Option<i32> {
+    eprintln!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.status.code()
+}

@@ -1,0 +1,186 @@
+//! `hooks` of config.json. Needs root.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test may fail it"
+)]
+
+mod common;
+
+use std::fs;
+
+use common::{Bundle, code, wait_for};
+use serde_json::{Value, json};
+
+const STAGES: [&str; 5] = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+
+fn shell(script: &str) -> Value {
+    json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] })
+}
+
+/// A hook in every stage that writes its state to a file and its name to a list.
+fn recording(b: &mut Bundle) {
+    let dir = b.dir.path().display().to_string();
+    b.spec["annotations"] = json!({ "a.b": "c d" });
+    for stage in STAGES {
+        let script = format!("cat >{dir}/{stage}; echo {stage} >>{dir}/order");
+        b.spec["hooks"][stage] = json!([shell(&script), shell(&format!("echo {stage}2 >>{dir}/order"))]);
+    }
+}
+
+#[test]
+fn order_and_state() {
+    let mut b = Bundle::new("echo program >>/host/order; while [ ! -e /host/go ]; do sleep 0.05; done");
+    recording(&mut b);
+    assert_eq!(b.detached(&["create", "--pid-file", "pid", "c"]), Some(0));
+    let created = "prestart\nprestart2\ncreateRuntime\ncreateRuntime2\ncreateContainer\ncreateContainer2\n";
+    assert_eq!(b.read("order"), created);
+    assert_eq!(code(&b.runsc(&["start", "c"])), Some(0));
+    wait_for("the program", || b.read("order").contains("program"));
+    let order = b.read("order");
+    assert!(order.contains("poststart\npoststart2\n"), "{order}");
+    fs::write(b.path("go"), "").unwrap();
+    wait_for("the end", || b.state("c")["status"] == "stopped");
+    assert!(!b.path("poststop").exists());
+    assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
+    assert!(b.read("order").ends_with("poststop\npoststop2\n"));
+    let pid: i64 = b.read("pid").parse().unwrap();
+    for stage in STAGES {
+        let state: Value = serde_json::from_str(&b.read(stage)).unwrap();
+        assert_eq!(state["id"], "c", "{stage}");
+        assert_eq!(state["bundle"], b.dir.path().to_str().unwrap(), "{stage}");
+        assert_eq!(state["annotations"]["a.b"], "c d", "{stage}");
+        let (status, with_pid) = match stage {
+            "poststart" => ("running", true),
+            "poststop" => ("stopped", false),
+            _ => ("creating", true),
+        };
+        assert_eq!(state["status"], status, "{stage}");
+        assert_eq!(state["pid"].as_i64(), with_pid.then_some(pid), "{stage}");
+    }
+    b.left_nothing();
+}
+
+#[test]
+fn in_the_foreground() {
+    let mut b = Bundle::new("sleep 0.3; echo program >>/host/order");
+    recording(&mut b);
+    assert_eq!(code(&b.runsc(&["run", "c"])), Some(0));
+    let order = b.read("order");
+    assert!(order.contains("createContainer2\npoststart\n"), "{order}");
+    assert!(order.ends_with("program\npoststop\npoststop2\n"), "{order}");
+}
+
+/// The pid that hooks are told has the network namespace and the cgroup that are the container's.
+#[test]
+fn the_process_is_in_place() {
+    let mut b = Bundle::new("true");
+    let dir = b.dir.path().display().to_string();
+    let script = format!(
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); cat /proc/$pid/cgroup >{dir}/cgroup; \
+         readlink /proc/$pid/ns/net >{dir}/net; readlink /proc/self/ns/net >{dir}/own"
+    );
+    let group = format!("/runsc-hooks-{}", std::process::id());
+    b.spec["linux"]["namespaces"] = json!([{ "type": "network" }]);
+    b.spec["linux"]["cgroupsPath"] = json!(group);
+    b.spec["hooks"]["createRuntime"] = json!([shell(&script)]);
+    b.spec["hooks"]["createContainer"] = json!([shell(&format!("readlink /proc/self/ns/net >{dir}/inner"))]);
+    assert_eq!(code(&b.runsc(&["run", "c"])), Some(0));
+    assert!(b.read("cgroup").contains(&group), "{}", b.read("cgroup"));
+    assert!(b.read("net").starts_with("net:["));
+    assert_ne!(b.read("net"), b.read("own"));
+    assert_eq!(b.read("net"), b.read("inner"));
+}
+
+/// What a createContainer hook mounts is the container's alone.
+#[test]
+fn mounts_of_hooks() {
+    let mut b = Bundle::new("cat /mnt/file");
+    let dir = b.dir.path().display().to_string();
+    let script = format!("mount --bind {dir} /mnt && echo inside >{dir}/file");
+    b.spec["hooks"]["createContainer"] = json!([shell(&script)]);
+    assert_eq!(b.output(), "inside\n");
+    assert!(!fs::read_to_string("/proc/self/mounts").unwrap().contains(&dir));
+}
+
+#[test]
+fn a_failure_ends_the_container() {
+    for stage in ["prestart", "createRuntime", "createContainer", "poststart"] {
+        let mut b = Bundle::new("sleep 1000");
+        recording(&mut b);
+        b.spec["hooks"][stage] = json!([shell("true"), shell("echo why >&2; exit 3"), shell("echo never")]);
+        b.fails(1, &[&format!("hook {stage}[1] /bin/sh"), "exit status 3", "why"]);
+        assert!(b.path("poststop").exists(), "{stage}");
+    }
+    let mut b = Bundle::new("sleep 1000");
+    b.spec["hooks"]["prestart"] = json!([{ "path": "/no/such/hook" }]);
+    b.fails(1, &["hook prestart[0] /no/such/hook", "No such file or directory"]);
+}
+
+#[test]
+fn a_failure_after_start_stops_it() {
+    let mut b = Bundle::new("sleep 1000");
+    b.spec["hooks"]["poststart"] = json!([shell("exit 1")]);
+    assert_eq!(b.detached(&["create", "c"]), Some(0));
+    let output = b.runsc(&["start", "c"]);
+    assert_eq!(code(&output), Some(1));
+    assert_eq!(b.state("c")["status"], "stopped");
+    assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
+    b.left_nothing();
+}
+
+#[test]
+fn failures_of_poststop_are_only_told() {
+    let mut b = Bundle::new("exit 4");
+    recording(&mut b);
+    b.spec["hooks"]["poststop"][0] = shell("exit 1");
+    assert_eq!(code(&b.runsc(&["--log", "log", "run", "c"])), Some(4));
+    assert!(b.read("log").contains("hook poststop[0]"), "{}", b.read("log"));
+    assert!(b.read("order").ends_with("poststop2\n"));
+}
+
+#[test]
+fn timeouts() {
+    let mut b = Bundle::new("true");
+    let mut slow = shell("sleep 1000");
+    slow["timeout"] = json!(1);
+    b.spec["hooks"]["prestart"] = json!([slow]);
+    b.fails(1, &["hook prestart[0]", "timeout of 1 s"]);
+    // A daemon that keeps the streams does not hold anybody up.
+    b.spec["hooks"]["prestart"] = json!([shell("sleep 3 & true")]);
+    assert_eq!(code(&b.runsc(&["run", "c"])), Some(0));
+}
+
+#[test]
+fn nonsense() {
+    let mut b = Bundle::new("true");
+    let relative = json!([{ "path": "sh" }]);
+    for (hooks, words) in [
+        (
+            json!({ "prestart": relative }),
+            ["hooks.prestart[0].path", "not an absolute path"],
+        ),
+        (
+            json!({ "poststop": [{ "path": "/bin/sh", "timeout": 0 }] }),
+            ["hooks.poststop[0].timeout", "0"],
+        ),
+        (
+            json!({ "poststart": [{ "path": "/bin/sh", "timeout": -5 }] }),
+            ["hooks.poststart[0].timeout", "-5"],
+        ),
+        (
+            json!({ "createRuntime": [{ "path": "/bin/sh", "env": ["A=\u{0}"] }] }),
+            ["hooks.createRuntime[0].env[0]", "NUL"],
+        ),
+        (
+            json!({ "createRuntime": [{ "args": ["x"] }] }),
+            ["hooks.createRuntime[0]", "path"],
+        ),
+        (json!("x"), ["hooks", "invalid type"]),
+    ] {
+        b.spec["hooks"] = hooks;
+        b.fails(1, &words);
+    }
+}
