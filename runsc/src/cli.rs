@@ -14,6 +14,7 @@ pub const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec
     name = "runsc",
     version = VERSION,
     disable_version_flag = true,
+    args_override_self = true,
     about = "Runs untrusted programs on a Linux kernel of their own, in user space",
     max_term_width = 110
 )]
@@ -75,6 +76,10 @@ pub struct Globals {
     /// exclusive: only the container changes its root file system; shared: others may
     #[arg(long, value_enum, default_value = "exclusive", value_name = "HOW")]
     pub file_access: FileAccess,
+
+    /// Apply linux.seccomp of config.json to the guest's system calls
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub oci_seccomp: bool,
 
     /// cgroupsPath is slice:prefix:name
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]

@@ -34,6 +34,10 @@ pub struct Kernel {
     pub boot_time_ns: u64,
     /// What guests called that is missing.
     pub counters: Counters,
+    /// `linux.sysctl`: what every procfs starts with, as names and values.
+    pub sysctl: crate::sync::Mutex<Vec<(String, String)>>,
+    /// `linux.uidMappings` and `gidMappings`, for `/proc/PID/uid_map`: (inside, outside, count).
+    pub outer_ids: crate::sync::Mutex<[Vec<(u32, u32, u32)>; 2]>,
     next_id: AtomicU64,
 }
 
@@ -52,6 +56,8 @@ impl Kernel {
             config,
             boot_time_ns: Executor::now(),
             counters: Counters::default(),
+            sysctl: crate::sync::Mutex::default(),
+            outer_ids: crate::sync::Mutex::default(),
             next_id: AtomicU64::new(0xf000_0001),
         })
     }

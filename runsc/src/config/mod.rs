@@ -11,6 +11,7 @@ mod namespaces;
 mod plan;
 mod process;
 mod read;
+mod seccomp;
 
 pub use capabilities::all_capabilities;
 pub use default_spec::default_spec;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxResources, Spec};
 use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
-    process,
+    process, seccomp,
 };
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
@@ -72,11 +72,24 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
 
     let linux = spec.linux().as_ref();
     let ns = namespaces::namespaces(linux, &mut notes)?;
-    let (maps, gofer_maps) = if globals.is_rootless() {
-        (Default::default(), rootless_maps(&ns))
+    // With a user namespace the Gofer lives in it: the host itself checks and translates the ids of files.
+    let gofer_maps = if globals.is_rootless() {
+        rootless_maps(&ns)
     } else {
-        ((ns.uid_map, ns.gid_map), Default::default())
+        (ns.uid_map.clone(), ns.gid_map.clone())
     };
+    notes.extend(unheeded(&spec));
+    if let Some(propagation) = linux.and_then(|l| l.rootfs_propagation().as_deref()) {
+        check_propagation(propagation)?;
+    }
+    let mut process = process;
+    if let Some(profile) = linux.and_then(|l| l.seccomp().as_ref()) {
+        // Nonsense is refused even where it would not be used.
+        let program = seccomp::program(profile)?;
+        if globals.oci_seccomp {
+            process.seccomp = Some(program);
+        }
+    }
     let container = ContainerConfig {
         id: id.to_owned(),
         root_gofer_mount: 0,
@@ -91,8 +104,8 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         sysctl: sysctl(linux.and_then(|l| l.sysctl().as_ref()))?,
         process,
         mortal_init: false,
-        uid_map: maps.0,
-        gid_map: maps.1,
+        uid_map: ns.uid_map,
+        gid_map: ns.gid_map,
     };
     let cgroups_path = match linux.and_then(|l| l.cgroups_path().as_ref()) {
         Some(path) => {
@@ -119,7 +132,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
             .flatten()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
-        hooks: hooks::hooks(spec.hooks().as_ref())?,
+        hooks: hooks::hooks(spec.hooks().as_ref(), &mut notes)?,
         notes,
     })
 }
@@ -159,6 +172,57 @@ fn rootless_maps(ns: &namespaces::Namespaces) -> (IdMap, IdMap) {
     )
 }
 
+/// Fields that are known and change nothing here, because what they steer is the host's kernel.
+fn unheeded(spec: &Spec) -> Vec<String> {
+    let process = spec.process().as_ref();
+    let linux = spec.linux().as_ref();
+    let given = |text: Option<&String>| text.is_some_and(|t| !t.is_empty());
+    let fields = [
+        (
+            "process.apparmorProfile",
+            given(process.and_then(|p| p.apparmor_profile().as_ref())),
+            "the guest's calls do not reach the host's security modules",
+        ),
+        (
+            "process.selinuxLabel",
+            given(process.and_then(|p| p.selinux_label().as_ref())),
+            "the guest's calls do not reach the host's security modules",
+        ),
+        (
+            "linux.mountLabel",
+            given(linux.and_then(|l| l.mount_label().as_ref())),
+            "the guest's calls do not reach the host's security modules",
+        ),
+        (
+            "linux.intelRdt",
+            linux.is_some_and(|l| l.intel_rdt().is_some()),
+            "not supported",
+        ),
+        (
+            "linux.personality",
+            linux.is_some_and(|l| l.personality().is_some()),
+            "not supported",
+        ),
+    ];
+    let fields = fields.into_iter().filter(|(_, given, _)| *given);
+    fields
+        .map(|(field, _, why)| format!("config.json: {field}: ignored: {why}"))
+        .collect()
+}
+
+/// Propagation ends at the sandbox; a word that is none is still an error.
+fn check_propagation(word: &str) -> Result<()> {
+    let kinds = ["", "shared", "slave", "private", "unbindable"];
+    if kinds.contains(&word) || word.strip_prefix('r').is_some_and(|w| kinds.contains(&w)) {
+        Ok(())
+    } else {
+        Err(bad(
+            "linux.rootfsPropagation",
+            format_args!("{word:?} is not shared, slave, private or unbindable"),
+        ))
+    }
+}
+
 fn host_name(field: &str, name: Option<&str>) -> Result<String> {
     let name = name.unwrap_or_default();
     check_string(field, name)?;
@@ -181,6 +245,12 @@ fn sysctl(map: Option<&std::collections::HashMap<String, String>>) -> Result<Vec
     for (key, value) in map.into_iter().flatten() {
         check_string("linux.sysctl", key)?;
         check_string(format_args!("linux.sysctl.{key}"), value)?;
+        if matches!(key.as_str(), "kernel.hostname" | "kernel/hostname") {
+            return Err(bad(
+                "linux.sysctl",
+                format_args!("{key}: it is the field hostname that sets it"),
+            ));
+        }
         if key.is_empty() || key.split(['.', '/']).any(|part| part.is_empty() || part == "..") {
             return Err(bad("linux.sysctl", format_args!("{key:?} is no sysctl")));
         }

@@ -79,6 +79,7 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj,
+        seccomp: None,
     })
 }
 

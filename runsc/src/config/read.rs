@@ -54,17 +54,21 @@ pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
     if let Some(process) = value.get_mut("process") {
         capabilities::drop_unknown(process, &mut notes);
     }
-    if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
-        // The guest has a kernel of its own: the profile would have to be applied by that one.
-        if linux.remove("seccomp").is_some() {
-            notes.push("config.json: linux.seccomp: not applied to the guest yet".to_owned());
-        }
-    }
     check_version(value.get("ociVersion"))?;
-    let spec: Spec = serde_path_to_error::deserialize(value).map_err(|e| {
-        let path = e.path().to_string();
-        bad(if path == "." { "top level".to_owned() } else { path }, e.inner())
-    })?;
+    let mut ignored = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| {
+        // An optional field is a step of the path that people do not see.
+        let path = path.to_string().replace(".?", "");
+        ignored.push(format!("config.json: {path}: unknown field ignored"));
+    };
+    let spec: Spec =
+        serde_path_to_error::deserialize(serde_ignored::Deserializer::new(value, &mut note)).map_err(|e| {
+            let path = e.path().to_string();
+            bad(if path == "." { "top level".to_owned() } else { path }, e.inner())
+        })?;
+    notes.append(&mut ignored);
+    // As many as anybody reads.
+    notes.truncate(100);
     Ok((spec, notes))
 }
 

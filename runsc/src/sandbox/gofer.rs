@@ -19,6 +19,8 @@ use crate::error::{Context, Result};
 #[derive(Serialize, Deserialize)]
 pub struct GoferMessage {
     pub mounts: Vec<GoferMount>,
+    /// Numbers of their trees, where `runsc` has taken them already.
+    pub trees: Vec<i32>,
     /// Directories of the host to hide with an empty one: they are beneath a mount, but not to be served.
     pub hide: Vec<PathBuf>,
     /// Numbers of the connections to the Sentry.
@@ -71,10 +73,15 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
             other => other.context(|| format!("hide {}", dir.display()))?,
         }
     }
+    let tree = |(i, mount): (usize, &GoferMount)| match message.trees.get(i) {
+        Some(number) => platform::host::inherited::take(*number).context(|| "donated tree"),
+        None => detached(mount),
+    };
     let mounts = message
         .mounts
         .iter()
-        .map(|mount| Ok((detached(mount)?, mount.clone())))
+        .enumerate()
+        .map(|(i, mount)| Ok((tree((i, mount))?, mount.clone())))
         .collect::<Result<Vec<_>>>()?;
     jail::empty_root()?;
     // The working directory is how the server names its own descriptors; nothing else of that procfs can be reached.
@@ -96,7 +103,7 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
 }
 
 /// A copy of a mount that hangs nowhere, so that its root has no `..`.
-fn detached(mount: &GoferMount) -> Result<OwnedFd> {
+pub fn detached(mount: &GoferMount) -> Result<OwnedFd> {
     let what = || format!("mount {}", mount.source.display());
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let clone = |source: &Path, flags| rustix::mount::open_tree(CWD, source, flags);

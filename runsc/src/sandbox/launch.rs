@@ -15,7 +15,7 @@ use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, Sandbox
 
 use super::boot::{BootMessage, MESSAGE_FD};
 use super::gofer::GoferMessage;
-use super::{Start, Terminal, control, program, terminal, userns};
+use super::{Start, Terminal, control, gofer, program, terminal, userns};
 use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
 use crate::config::{IdMap, Network, Plan};
@@ -183,12 +183,14 @@ impl Launched {
         }
         let text = read_to_end(self.ready.as_fd())?;
         let Some(line) = text.lines().next() else {
-            return Err(Error::with_code("the sandbox ended while it was started", 128));
+            return Err(Error::new("the sandbox ended while it was started"));
         };
         let status: BootStatus = serde_json::from_str(line).context(|| "the sandbox's report")?;
         match status.error {
             None => Ok(()),
-            Some(e) => Err(Error::with_code(e.message, e.exit_code)),
+            // What shells and engines know of a program that cannot be run; else the verb says how it failed.
+            Some(e) if matches!(e.exit_code, 126 | 127) => Err(Error::with_code(e.message, e.exit_code)),
+            Some(e) => Err(Error::new(e.message)),
         }
     }
 
@@ -240,8 +242,16 @@ fn start_gofer(
     die_with_parent: bool,
 ) -> Result<Started> {
     let mut donated = Donated::new()?;
+    // Ids of a user namespace may not even reach the bundle: its trees are taken as root.
+    let mut trees = Vec::new();
+    if !env.globals.is_rootless() && !plan.gofer_uid_map.is_empty() {
+        for mount in &plan.gofer {
+            trees.push(donated.add(gofer::detached(mount)?));
+        }
+    }
     let message = GoferMessage {
         mounts: plan.gofer.clone(),
+        trees,
         hide: plan.hide.clone(),
         die_with_parent,
         ready: donated.add(ready),
@@ -255,7 +265,7 @@ fn start_gofer(
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWNET;
     let mut maps = None;
-    if env.globals.is_rootless() {
+    if env.globals.is_rootless() || !plan.gofer_uid_map.is_empty() {
         namespaces |= CloneFlags::CLONE_NEWUSER;
         maps = Some((plan.gofer_uid_map.clone(), plan.gofer_gid_map.clone()));
     }

@@ -212,6 +212,9 @@ pub struct ProcessConfig {
     pub no_new_privileges: bool,
     /// `oomScoreAdj`.
     pub oom_score_adj: i32,
+    /// `linux.seccomp` as a program of classic BPF: code, jt, jf, k of each instruction.
+    #[serde(default)]
+    pub seccomp: Option<Vec<(u16, u8, u8, u32)>>,
 }
 
 /// Capability sets as masks.

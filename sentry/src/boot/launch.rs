@@ -17,6 +17,7 @@ use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::loader;
 use crate::mm::Mm;
+use crate::task::seccomp::{Insn, Program};
 use crate::task::{ContainerProcess, Cx, Nsproxy, Resource, Rlimit, Rlimits};
 
 /// All that the first process needs.
@@ -55,6 +56,15 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     let cred = Arc::new(builder_cred(kernel));
     let mounts = tree::build(kernel, &client, container, &cred)
         .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
+    // The Gofer lives in that user namespace and speaks of files with its ids: here they are themselves, and ids that are
+    // not mapped do not exist.
+    let root = &kernel.root_user_ns;
+    for (map, own) in [(&container.uid_map, &root.uid_map), (&container.gid_map, &root.gid_map)] {
+        if !map.is_empty() {
+            *own.lock() = map.iter().map(|&(inside, _, size)| (inside, inside, size)).collect();
+        }
+    }
+    *kernel.outer_ids.lock() = [container.uid_map.clone(), container.gid_map.clone()];
     let ns = Nsproxy::new(
         kernel,
         mounts.clone(),
@@ -98,6 +108,7 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
             rlimits: Vec::new(),
             no_new_privileges: false,
             oom_score_adj: 0,
+            seccomp: None,
         },
     )
 }
@@ -205,6 +216,16 @@ pub async fn spawn(
     let cx = kernel
         .create_init(with, mm, ctx)
         .map_err(|e| failed("first process", e))?;
+    if let Some(insns) = &process.seccomp {
+        let insns = insns
+            .iter()
+            .map(|&(code, jt, jf, k)| Insn { code, jt, jf, k })
+            .collect();
+        let program = Program::new(insns).map_err(|e| failed("seccomp", e))?;
+        cx.task
+            .seccomp_filter(program, false)
+            .map_err(|e| failed("seccomp", e))?;
+    }
     stdio.take_terminal(&cx.task);
     Ok(cx)
 }

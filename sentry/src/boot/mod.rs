@@ -3,6 +3,7 @@
 pub mod config;
 pub mod container;
 pub mod control;
+mod copy;
 mod launch;
 mod server;
 mod stdio;
@@ -69,8 +70,8 @@ fn report(ready: Option<OwnedFd>, error: Option<&Failed>) {
     }
 }
 
-fn boot(config: BootConfig, ready: Option<OwnedFd>, gofer: Option<OwnedFd>) -> Result<i32, i32> {
-    let built = build(&config);
+fn boot(config: BootConfig, mut ready: Option<OwnedFd>, gofer: Option<OwnedFd>) -> Result<i32, i32> {
+    let built = build(&config, &mut ready);
     let (kernel, seed) = match built {
         Ok(built) => built,
         Err(failed) => {
@@ -105,14 +106,15 @@ async fn end_with_gofer(executor: Arc<Executor>, alive: OwnedFd) {
 }
 
 /// Everything that can be made before any guest code runs, while the process has one thread.
-fn build(config: &BootConfig) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
+fn build(config: &BootConfig, ready: &mut Option<OwnedFd>) -> Result<(Arc<Kernel>, launch::Seed), Failed> {
     platform::host::process::single_arena();
     let proc = config.fds.proc.map(|n| donated(n, "proc")).transpose()?;
     let options = OpenOptions { proc };
     let platform = platform::open(&config.sandbox.platform, options).map_err(|e| Failed::new(e.to_string()))?;
     let executor = Executor::new(platform.clone()).map_err(|e| Failed::new(format!("event queue: {e}")))?;
     let kernel = Kernel::new(platform, executor, config.sandbox.clone());
-    let seed = launch::prepare(&kernel, config)?;
+    // Told before the kernel goes: its first guest process goes with it, and whoever watches that ends this process.
+    let seed = launch::prepare(&kernel, config).inspect_err(|failed| report(ready.take(), Some(failed)))?;
     Ok((kernel, seed))
 }
 

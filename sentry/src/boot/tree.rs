@@ -7,6 +7,7 @@ use abi::errno::Result;
 use gofer::client::Client;
 
 use super::config::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Overlay};
+use super::copy;
 use crate::cred::Cred;
 use crate::fs::impls::gofer::Sharing;
 use crate::fs::impls::overlay::{self, Upper};
@@ -62,6 +63,7 @@ pub fn build(
     // Mount points are made before the root becomes read-only.
     let ns = MountNamespace::new_root(kernel, root, MountFlags::empty(), b"none").during(|| "mount root".to_owned())?;
     let at = ns.root_path().during(|| "mount root".to_owned())?;
+    builder.sysctl(&config.sysctl)?;
     for mount in &config.mounts {
         builder
             .mount(&at, mount)
@@ -192,7 +194,14 @@ impl Builder<'_> {
             }
             MountKind::Internal(name) => {
                 let at = self.make_place(root, &mount.destination, true)?;
-                let data = mount.data.join(",");
+                let copies = name == "tmpfs" && mount.data.iter().any(|o| o == "tmpcopyup");
+                let data: Vec<&str> = mount
+                    .data
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|o| !(copies && *o == "tmpcopyup"))
+                    .collect();
+                let data = data.join(",");
                 let sb = match self.internal(name, mount.source.as_bytes(), data.as_bytes()) {
                     // Engines list it for every container and nearly none uses it: a container without is better than none.
                     Err(Errno::ENODEV) if name == "mqueue" => {
@@ -201,9 +210,26 @@ impl Builder<'_> {
                     }
                     other => other?,
                 };
+                if copies {
+                    copy::tree(&at, &sb.root()?)?;
+                }
                 self.attach(sb, &at, flags, mount.source.as_bytes())?;
             }
         }
+        Ok(())
+    }
+
+    /// `linux.sysctl`: found settable once, then given to every procfs.
+    fn sysctl(&self, values: &[(String, String)]) -> std::result::Result<(), Failure> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let sb = self.internal("proc", b"proc", b"").during(|| "sysctl".to_owned())?;
+        let root = sb.root().during(|| "sysctl".to_owned())?;
+        for (name, value) in values {
+            impls::proc::sys::set(&root, name, value).during(|| format!("sysctl {name:?} = {value:?}"))?;
+        }
+        *self.kernel.sysctl.lock() = values.to_vec();
         Ok(())
     }
 
@@ -280,7 +306,7 @@ impl Builder<'_> {
             Err(e) => return Err(e),
         };
         if at.inode().is_dir() {
-            let sb = self.internal("tmpfs", b"", b"size=0,mode=755")?;
+            let sb = self.internal("tmpfs", b"", b"size=0")?;
             self.attach(sb, &at, MountFlags::RDONLY, b"tmpfs")?;
         } else {
             let null = self.lookup(root, b"/dev/null")?;

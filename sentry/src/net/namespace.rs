@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::inet::ports::PortTable;
 use super::inet::tcp::TcpSocket;
@@ -34,6 +34,8 @@ pub struct NetNamespace {
     pub lo_bytes: AtomicU64,
     /// See `lo_bytes`.
     pub lo_packets: AtomicU64,
+    /// Ports below need `CAP_NET_BIND_SERVICE` (`net.ipv4.ip_unprivileged_port_start`).
+    pub unprivileged_port: AtomicU32,
     next_ino: Arc<AtomicU64>,
     /// TCP ports and connections.
     pub tcp: PortTable<TcpSocket>,
@@ -75,6 +77,7 @@ impl NetNamespace {
             lo_up: AtomicBool::new(lo_up),
             lo_bytes: AtomicU64::new(0),
             lo_packets: AtomicU64::new(0),
+            unprivileged_port: AtomicU32::new(super::inet::ports::UNPRIVILEGED),
             next_ino,
             tcp: PortTable::new(true),
             udp: PortTable::new(false),

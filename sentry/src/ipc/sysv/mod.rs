@@ -1,5 +1,6 @@
 //! System V IPC (`sysvipc(7)`): objects with ids, keys and permission bits.
 
+pub mod limits;
 pub mod msg;
 pub mod sem;
 pub mod shm;
@@ -21,6 +22,8 @@ const SEQ: i32 = 32768;
 /// All three kinds.
 #[derive(Default)]
 pub struct SysV {
+    /// What `/proc/sys/kernel` sets.
+    pub limits: limits::Limits,
     /// Shared memory.
     pub shm: Mutex<Table<shm::Segment>>,
     /// Semaphore sets.

@@ -65,13 +65,13 @@ impl Object for Arc<Queue> {
 
 impl Queue {
     /// Empty.
-    pub fn new(perm: Perm) -> Arc<Queue> {
+    pub fn new(perm: Perm, qbytes: u64) -> Arc<Queue> {
         Arc::new(Queue {
             state: Mutex::new(State {
                 perm,
                 messages: VecDeque::new(),
                 bytes: 0,
-                qbytes: MSGMNB,
+                qbytes,
                 stime: 0,
                 rtime: 0,
                 ctime: now(),

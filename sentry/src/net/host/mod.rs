@@ -108,7 +108,8 @@ impl Socket for HostSocket {
     fn bind(&self, cx: &mut Cx, bytes: &[u8]) -> Result<()> {
         if self.base.family != af::NETLINK {
             let local = super::inet::parse_bind(&self.base, bytes)?;
-            let privileged = (1..super::inet::ports::UNPRIVILEGED).contains(&local.port());
+            let first = self.base.ns.unprivileged_port.load(Ordering::Relaxed);
+            let privileged = (1..first).contains(&u32::from(local.port()));
             let cred = cx.task.cred();
             if privileged && !cred.has_cap_in(&self.base.ns.user_ns, crate::cred::cap::NET_BIND_SERVICE) {
                 return Err(Errno::EACCES);

@@ -8,6 +8,7 @@ pub mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::errno::Result;
@@ -146,7 +147,10 @@ pub fn check_bind(cx: &Cx, base: &SockBase, opts: &InetOpts, local: SocketAddr) 
         return Err(Errno::EADDRNOTAVAIL);
     }
     let port = local.port();
-    if port != 0 && port < ports::UNPRIVILEGED && !cx.task.cred().has_cap_in(&base.ns.user_ns, cap::NET_BIND_SERVICE) {
+    if port != 0
+        && u32::from(port) < base.ns.unprivileged_port.load(Ordering::Relaxed)
+        && !cx.task.cred().has_cap_in(&base.ns.user_ns, cap::NET_BIND_SERVICE)
+    {
         return Err(Errno::EACCES);
     }
     Ok(())

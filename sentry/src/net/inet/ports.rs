@@ -11,8 +11,8 @@ use crate::sync::Mutex;
 
 /// `/proc/sys/net/ipv4/ip_local_port_range`
 pub const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
-/// Ports below need `CAP_NET_BIND_SERVICE`.
-pub const UNPRIVILEGED: u16 = 1024;
+/// Ports below need `CAP_NET_BIND_SERVICE`, unless a namespace says otherwise.
+pub const UNPRIVILEGED: u32 = 1024;
 
 /// What a socket claims.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use abi::ipc::{IPC_64, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, MsgInf
 use abi::{Errno, Restart, SysError, SysResult};
 
 use crate::cred::cap;
-use crate::ipc::sysv::msg::{MSGMAX, MSGMNB, Message, Queue, Want};
+use crate::ipc::sysv::msg::{Message, Queue, Want};
 use crate::ipc::sysv::{READ, WRITE};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
@@ -31,7 +31,8 @@ fn find(cx: &Cx, id: i32) -> Result<Arc<Queue>, Errno> {
 /// `msgget(2)`
 pub(in crate::syscalls) fn sys_msgget(cx: &mut Cx, key: i32, flags: i32) -> SysResult<u64> {
     let cred = cx.task.cred();
-    let make = |perm| Ok(Queue::new(perm));
+    let qbytes = cx.task.kernel.ipc.sysv.limits.msgmnb.get();
+    let make = |perm| Ok(Queue::new(perm, qbytes));
     let id = cx
         .task
         .kernel
@@ -52,7 +53,7 @@ pub(in crate::syscalls) async fn sys_msgsnd(
     flags: i32,
 ) -> SysResult<u64> {
     let kind: i64 = cx.read_obj(msgp)?;
-    if msgsz > MSGMAX || msqid < 0 || kind < 1 {
+    if abi::conv::usize64(msgsz) > cx.task.kernel.ipc.sysv.limits.msgmax.get() || msqid < 0 || kind < 1 {
         return Err(Errno::EINVAL.into());
     }
     let mut data = vec![0u8; msgsz];
@@ -179,7 +180,7 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
             let queue = find(cx, msqid)?;
             let mut state = queue.state.lock();
             state.perm.check_owner(&cred)?;
-            if new.qbytes > MSGMNB && !cred.has_cap(cap::SYS_RESOURCE) {
+            if new.qbytes > cx.task.kernel.ipc.sysv.limits.msgmnb.get() && !cred.has_cap(cap::SYS_RESOURCE) {
                 return Err(Errno::EPERM.into());
             }
             state.perm.set(&new.perm, &cred)?;
@@ -212,15 +213,18 @@ fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {
     };
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let running = cmd == MSG_INFO;
-    let mnb = int(MSGMNB);
+    let limits = &cx.task.kernel.ipc.sysv.limits;
+    let mnb = int(limits.msgmnb.get());
     let info = MsgInfo {
         msgpool: if running {
             int(abi::conv::usize64(queues))
         } else {
-            MSGMNI * mnb / 1024
+            (i64::from(MSGMNI) * i64::from(mnb) / 1024)
+                .try_into()
+                .unwrap_or(i32::MAX)
         },
         msgmap: if running { int(messages) } else { mnb },
-        msgmax: int(abi::conv::usize64(MSGMAX)),
+        msgmax: int(limits.msgmax.get()),
         msgmnb: mnb,
         msgmni: MSGMNI,
         msgssz: 16,

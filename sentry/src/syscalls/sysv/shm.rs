@@ -5,7 +5,7 @@ use abi::{Errno, SysResult};
 use platform::Prot;
 
 use crate::cred::cap;
-use crate::ipc::sysv::shm::{SHM_DEST, SHM_LOCKED, SHMALL, SHMMAX, Segment};
+use crate::ipc::sysv::shm::{SHM_DEST, SHM_LOCKED, Segment};
 use crate::ipc::sysv::{MAX_IDS, READ, WRITE};
 use crate::mm::{Placement, VmaFlags};
 use crate::task::{Cx, Resource};
@@ -41,10 +41,11 @@ pub(in crate::syscalls) fn sys_shmget(cx: &mut Cx, key: i32, size: usize, flags:
             Ok(())
         }
     };
+    let shmmax = cx.task.kernel.ipc.sysv.limits.shmmax.get();
     let mut table = cx.task.kernel.ipc.sysv.shm.lock();
     table.purge();
     let id = table.get_or_make(key, flags, &cred, check, |perm| {
-        if size == 0 || size > SHMMAX {
+        if size == 0 || size > shmmax {
             return Err(Errno::EINVAL);
         }
         if flags & SHM_HUGETLB != 0 {
@@ -170,11 +171,11 @@ pub(in crate::syscalls) fn sys_shmctl(cx: &mut Cx, shmid: i32, cmd: i32, buf: Us
     match cmd & !IPC_64 {
         IPC_INFO => {
             let info = ShmInfoLimits {
-                shmmax: SHMMAX,
+                shmmax: task.kernel.ipc.sysv.limits.shmmax.get(),
                 shmmin: 1,
                 shmmni: abi::conv::usize64(MAX_IDS),
                 shmseg: abi::conv::usize64(MAX_IDS),
-                shmall: SHMALL,
+                shmall: task.kernel.ipc.sysv.limits.shmall.get(),
                 ..ShmInfoLimits::default()
             };
             let max = table.lock().max_index();

@@ -203,7 +203,7 @@ impl Task {
     }
 
     /// `SECCOMP_SET_MODE_FILTER`. With `sync` for all threads of the process: gives the id of one that cannot follow.
-    pub(crate) fn seccomp_filter(&self, program: Program, sync: bool) -> Result<Option<i32>> {
+    pub fn seccomp_filter(&self, program: Program, sync: bool) -> Result<Option<i32>> {
         let old = self.attr.lock().seccomp.clone();
         if matches!(old, Seccomp::Strict) {
             return Err(Errno::EINVAL);

@@ -5,15 +5,15 @@
 
 mod machine;
 mod net;
+mod options;
 mod pid;
 mod root;
-mod sys;
+pub(crate) mod sys;
 mod sysvipc;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use abi::Errno;
 use abi::errno::Result;
 
 use super::pseudo::PseudoFs;
@@ -31,6 +31,7 @@ pub(super) struct Proc {
     pub(super) kernel: Arc<Kernel>,
     /// Whose processes it shows.
     pub(super) ns: Arc<PidNamespace>,
+    options: options::Options,
     serials: Mutex<Serials>,
 }
 
@@ -99,12 +100,7 @@ impl FsType for ProcFsType {
     }
 
     fn mount(&self, args: &MountArgs<'_>) -> Result<Arc<SuperBlock>> {
-        for option in args.data.split(|&b| b == b',').filter(|o| !o.is_empty()) {
-            match option {
-                b"hidepid=0" | b"hidepid=off" | b"gid=0" => {}
-                _ => return Err(Errno::EINVAL),
-            }
-        }
+        let options = options::Options::parse(args.data)?;
         let ns = match args.task {
             Some(task) => task.pid_ns().clone(),
             None => args.kernel.tasks.root_ns.clone(),
@@ -112,10 +108,13 @@ impl FsType for ProcFsType {
         let proc = Arc::new(Proc {
             kernel: args.kernel.clone(),
             ns,
+            options,
             serials: Mutex::default(),
         });
-        let sb = SuperBlock::new(Box::new(PseudoFs::new(MAGIC, String::new())), "proc");
-        sb.set_root(root::build(&sb, &proc));
+        let sb = SuperBlock::new(Box::new(PseudoFs::new(MAGIC, options.show())), "proc");
+        let root = root::build(&sb, &proc);
+        sys::preset(&root, &args.kernel.sysctl.lock());
+        sb.set_root(root);
         Ok(sb)
     }
 }

@@ -13,6 +13,11 @@ use crate::task::Task;
 
 pub(super) fn build(sb: &Arc<SuperBlock>, proc: &Arc<Proc>) -> Arc<Inode> {
     let mut root = DirBuilder::new(sb);
+    if proc.options.pids_only {
+        links(&mut root, proc);
+        root.dynamic(Processes(proc.clone()));
+        return fixed(sb, FileType::Directory, root.into_ops());
+    }
     machine_files(&mut root, proc);
     links(&mut root, proc);
     root.dir("sys", |d| sys::fill(d, proc));

@@ -47,14 +47,28 @@ fn out_of(map: &Map, id: u32) -> Option<u32> {
     })
 }
 
+/// The first namespace's ids as the host has them, where the configuration gave it a map.
+fn outermost(proc: &Proc, ns: &UserNamespace, ids: Ids) -> Option<Vec<u8>> {
+    let [users, groups] = &*proc.kernel.outer_ids.lock();
+    let map = if ids == Ids::User { users } else { groups };
+    let shown = ns.parent.is_none() && !map.is_empty();
+    shown.then(|| show(map, ns, Some))
+}
+
 pub(super) fn uid_map(proc: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     let (ns, lower) = lower_ns(task, proc);
+    if let Some(text) = outermost(proc, &ns, Ids::User) {
+        return Ok(text);
+    }
     let map = ns.uid_map.lock().clone();
     Ok(show(&map, &lower, |id| out_of(&lower.uid_map.lock(), id)))
 }
 
 pub(super) fn gid_map(proc: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     let (ns, lower) = lower_ns(task, proc);
+    if let Some(text) = outermost(proc, &ns, Ids::Group) {
+        return Ok(text);
+    }
     let map = ns.gid_map.lock().clone();
     Ok(show(&map, &lower, |id| out_of(&lower.gid_map.lock(), id)))
 }

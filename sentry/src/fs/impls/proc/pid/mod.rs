@@ -309,6 +309,12 @@ impl Dynamic for TaskDir {
     fn attr(&self) -> Option<Attr> {
         Some(owner(&*self.task.upgrade()?, 0o555))
     }
+
+    fn permission(&self, reader: &Arc<Task>, _want: u32) -> Option<Result<()>> {
+        let task = self.task.upgrade()?;
+        let denied = !self.proc.options.opens(reader, &task);
+        denied.then_some(Err(Errno::EPERM))
+    }
 }
 
 fn make(proc: &Arc<Proc>, sb: &Arc<SuperBlock>, task: &Arc<Task>, name: &'static Name, ino: u64) -> Box<dyn InodeOps> {
@@ -403,6 +409,9 @@ impl Dynamic for Processes {
         let proc = &self.0;
         // Threads are found by their number too, though not listed.
         let task = proc.kernel.tasks.task(&proc.ns, number(name)?).ok_or(Errno::ENOENT)?;
+        if !proc.options.shows(current().as_ref(), &task) {
+            return Err(Errno::ENOENT);
+        }
         Ok(task_dir(proc, &dir.sb, &task, In::Process))
     }
 
@@ -411,6 +420,9 @@ impl Dynamic for Processes {
         let all = proc.kernel.tasks.processes(&proc.ns);
         let entries = all.iter().filter_map(|(pid, _)| {
             let task = proc.kernel.tasks.task(&proc.ns, *pid)?;
+            if !proc.options.shows(current().as_ref(), &task) {
+                return None;
+            }
             Some(Entry {
                 key: u64::try_from(*pid).ok()?,
                 name: pid.to_string().into_bytes(),
@@ -424,7 +436,7 @@ impl Dynamic for Processes {
     fn is_valid(&self, name: &[u8], child: &Inode) -> bool {
         let proc = &self.0;
         let task = number(name).ok().and_then(|n| proc.kernel.tasks.task(&proc.ns, n));
-        task.is_some_and(|t| proc.ino_base(&t) == child.ino)
+        task.is_some_and(|t| proc.ino_base(&t) == child.ino && proc.options.shows(current().as_ref(), &t))
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use abi::Errno;
 use abi::errno::Result;
 
 use super::{constant, number, words};
 use crate::fs::impls::proc::{Proc, machine};
 use crate::fs::impls::pseudo::{DirBuilder, Text};
+use crate::ipc::sysv::limits::{Limit, Limits};
+use crate::kernel::Kernel;
 use crate::task::current;
 
 const INT: i64 = i32::MAX as i64;
@@ -68,15 +71,48 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
         );
     });
     dir.dir("random", random);
-    let _ = proc;
     // System V IPC: the limits in force.
-    constant(dir, "shmmax", crate::ipc::sysv::shm::SHMMAX.to_string());
-    constant(dir, "shmall", crate::ipc::sysv::shm::SHMALL.to_string());
+    let int = u64::from(i32::MAX.unsigned_abs());
+    limit(dir, proc, "shmmax", u64::MAX, |l| &l.shmmax);
+    limit(dir, proc, "shmall", u64::MAX, |l| &l.shmall);
+    limit(dir, proc, "msgmax", int, |l| &l.msgmax);
+    limit(dir, proc, "msgmnb", int, |l| &l.msgmnb);
     constant(dir, "shmmni", crate::ipc::sysv::MAX_IDS.to_string());
-    constant(dir, "msgmax", crate::ipc::sysv::msg::MSGMAX.to_string());
-    constant(dir, "msgmnb", crate::ipc::sysv::msg::MSGMNB.to_string());
     constant(dir, "msgmni", crate::ipc::sysv::MAX_IDS.to_string());
+    number(dir, "shm_rmid_forced", 0, 0, 0);
     constant(dir, "sem", "32000\t1024000000\t500\t32000");
+}
+
+/// A limit of System V IPC.
+struct SysvLimit {
+    kernel: Arc<Kernel>,
+    limit: fn(&Limits) -> &Limit,
+    max: u64,
+}
+
+impl Text for SysvLimit {
+    fn read(&self) -> Result<Vec<u8>> {
+        let value = (self.limit)(&self.kernel.ipc.sysv.limits).get();
+        Ok(format!("{value}\n").into_bytes())
+    }
+
+    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
+        let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+        let value: u64 = text
+            .trim_matches(['\n', '\0', ' '])
+            .parse()
+            .map_err(|_| Errno::EINVAL)?;
+        if value > self.max {
+            return Err(Errno::EINVAL);
+        }
+        (self.limit)(&self.kernel.ipc.sysv.limits).set(value);
+        Ok(data.len())
+    }
+}
+
+fn limit(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>, name: &str, max: u64, limit: fn(&Limits) -> &Limit) {
+    let kernel = proc.kernel.clone();
+    dir.file(name, 0o644, SysvLimit { kernel, limit, max });
 }
 
 fn random(dir: &mut DirBuilder<'_>) {

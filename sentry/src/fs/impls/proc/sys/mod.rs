@@ -12,7 +12,8 @@ use abi::Errno;
 use abi::errno::Result;
 
 use super::Proc;
-use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number};
+use crate::fs::Inode;
+use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number, write_text};
 
 pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     dir.dir("kernel", |d| kernel::fill(d, proc));
@@ -29,6 +30,24 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     dir.dir("dev", |_| {});
     dir.dir("abi", |_| {});
     dir.dir("debug", |_| {});
+}
+
+/// Gives a new procfs the values of `linux.sysctl`, which were found to be settable when the container was built.
+pub(super) fn preset(root: &Arc<Inode>, values: &[(String, String)]) {
+    for (name, value) in values {
+        let _checked_before = set(root, name, value);
+    }
+}
+
+/// Sets one value by its `sysctl(8)` name: `ENOENT` for an unknown one, `EACCES` for one that cannot be changed.
+pub(crate) fn set(root: &Arc<Inode>, name: &str, value: &str) -> Result<()> {
+    // With a slash the parts may hold dots: names of interfaces.
+    let separator = if name.contains('/') { '/' } else { '.' };
+    let mut at = root.ops.lookup(root, b"sys")?;
+    for part in name.split(separator) {
+        at = at.ops.lookup(&at, part.as_bytes())?;
+    }
+    write_text(&at, value.as_bytes())
 }
 
 /// A number that may be set within bounds. Where it steers nothing it is kept all the same, for who reads it back.

@@ -1,14 +1,21 @@
 //! `/proc/sys/net`
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::Errno;
+use abi::errno::Result;
 
 use super::{constant, number, words};
 use crate::fs::impls::proc::Proc;
-use crate::fs::impls::pseudo::DirBuilder;
+use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number};
+use crate::kernel::Kernel;
+use crate::net::NetNamespace;
+use crate::task::current;
 
 const INT: i64 = i32::MAX as i64;
 
-pub(super) fn fill(dir: &mut DirBuilder<'_>, _proc: &Arc<Proc>) {
+pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     dir.dir("core", |d| {
         number(d, "somaxconn", 4096, 0, INT);
         for (name, value) in [
@@ -26,14 +33,39 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, _proc: &Arc<Proc>) {
         constant(d, "default_qdisc", "noqueue");
     });
     dir.dir("unix", |d| number(d, "max_dgram_qlen", 512, 0, INT));
-    dir.dir("ipv4", ipv4);
+    dir.dir("ipv4", |d| ipv4(d, &proc.kernel));
     dir.dir("ipv6", |d| {
         number(d, "bindv6only", 0, 0, 1);
         dir_conf6(d);
     });
 }
 
-fn ipv4(dir: &mut DirBuilder<'_>) {
+/// Of the reader's network namespace.
+struct UnprivilegedPort(Arc<Kernel>);
+
+impl UnprivilegedPort {
+    fn ns(&self) -> Arc<NetNamespace> {
+        current().map_or_else(|| self.0.net.clone(), |t| t.ns().net.clone())
+    }
+}
+
+impl Text for UnprivilegedPort {
+    fn read(&self) -> Result<Vec<u8>> {
+        let port = self.ns().unprivileged_port.load(Ordering::Relaxed);
+        Ok(format!("{port}\n").into_bytes())
+    }
+
+    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
+        match u32::try_from(parse_number(data)?) {
+            Ok(port) if port <= 65536 => self.ns().unprivileged_port.store(port, Ordering::Relaxed),
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(data.len())
+    }
+}
+
+fn ipv4(dir: &mut DirBuilder<'_>, kernel: &Arc<Kernel>) {
+    dir.file("ip_unprivileged_port_start", 0o644, UnprivilegedPort(kernel.clone()));
     words(dir, "ip_local_port_range", "32768\t60999", 63);
     words(dir, "ip_local_reserved_ports", "", 4095);
     words(dir, "ping_group_range", "1\t0", 63);
@@ -48,7 +80,6 @@ fn ipv4(dir: &mut DirBuilder<'_>) {
         ("ip_forward", 0),
         ("ip_default_ttl", 64),
         ("ip_nonlocal_bind", 0),
-        ("ip_unprivileged_port_start", 1024),
         ("tcp_fin_timeout", 60),
         ("tcp_keepalive_time", 7200),
         ("tcp_keepalive_intvl", 75),

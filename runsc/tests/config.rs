@@ -1,0 +1,327 @@
+//! What config.json asks for is so inside. Needs root.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test may fail it"
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+
+use common::{Bundle, code};
+use serde_json::{Value, json};
+
+#[test]
+fn sysctls() {
+    let mut b = Bundle::new(
+        "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax net/ipv4/ip_unprivileged_port_start kernel/shmmax; \
+         mount -t proc proc /mnt && cat /mnt/sys/net/ipv4/ip_forward",
+    );
+    let all = json!(["CAP_SYS_ADMIN"]);
+    b.spec["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+    b.spec["linux"]["sysctl"] = json!({
+        "net.ipv4.ip_forward": "1", "kernel.msgmax": "4096", "net/ipv4/ip_unprivileged_port_start": "80",
+        "kernel.shmmax": "65536"
+    });
+    assert_eq!(b.output(), "1\n4096\n80\n65536\n1\n");
+    for (name, value, word) in [
+        ("net.foo.bar", "1", "no such file or directory"),
+        ("net.ipv4.ip_forward", "no", "invalid argument"),
+        ("kernel.osrelease", "6", "permission denied"),
+        ("kernel", "6", "permission denied"),
+        ("kernel.hostname", "x", "hostname"),
+    ] {
+        b.spec["linux"]["sysctl"] = json!({ name: value });
+        b.fails(1, &["sysctl", name, word]);
+    }
+}
+
+/// Limits that sysctls set are in force.
+#[test]
+fn sysctls_steer() {
+    let mut b = Bundle::new(
+        "python3 -c \"
+import socket
+s = socket.socket(); s.bind(('127.0.0.1', 80)); print('bound')
+try: socket.socket().bind(('127.0.0.1', 79))
+except PermissionError: print('refused')
+\"",
+    );
+    b.spec["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+    b.spec["linux"]["sysctl"] = json!({ "net.ipv4.ip_unprivileged_port_start": "80" });
+    assert_eq!(b.output(), "bound\nrefused\n");
+}
+
+#[test]
+fn tmpfs_options() {
+    let mut b =
+        Bundle::new("stat -c '%a %u %g' /mnt; grep ' /mnt ' /proc/mounts; df -k /mnt | tail -1 | awk '{print $2}'");
+    b.mount(json!({ "destination": "/mnt", "type": "tmpfs", "source": "tmpfs",
+        "options": ["nosuid", "size=1m", "mode=1770", "uid=12", "gid=34"] }));
+    let output = b.output();
+    assert!(
+        output.starts_with("1770 12 34\n") && output.ends_with("\n1024\n"),
+        "{output}"
+    );
+    assert!(output.contains("nosuid") && output.contains("size=1024k"), "{output}");
+    b.spec["mounts"][4]["options"] = json!(["size=much"]);
+    b.fails(1, &["mount \"/mnt\"", "invalid argument"]);
+    b.spec["mounts"][4]["options"] = json!(["tmpcopyup", "what=ever"]);
+    b.fails(1, &["mount \"/mnt\"", "invalid argument"]);
+}
+
+#[test]
+fn copied_up() {
+    let mut b = Bundle::new(
+        "cd /host/data; cat file deep/down/x link; stat -c '%a %u' . file deep; echo more >file; ls -A | sort | tr '\\n' ' '",
+    );
+    let data = b.path("data");
+    fs::create_dir_all(data.join("deep/down")).unwrap();
+    fs::write(data.join("file"), "old\n").unwrap();
+    fs::write(data.join("deep/down/x"), "x\n").unwrap();
+    fs::set_permissions(data.join("file"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(data.join("deep"), fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(data.join("file"), Some(77), None).unwrap();
+    std::os::unix::fs::symlink("file", data.join("link")).unwrap();
+    b.mount(json!({ "destination": "/host/data", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"] }));
+    assert_eq!(b.output(), "old\nx\nold\n755 0\n640 77\n700 0\ndeep file link ");
+    assert_eq!(b.read("data/file"), "old\n", "the original is as it was");
+}
+
+#[test]
+fn proc_options() {
+    let mut b = Bundle::new(
+        "grep ' /proc ' /proc/mounts; ls -d /proc/1 2>&1; setpriv --reuid 5 --regid 5 --clear-groups ls -d /proc/1 2>&1",
+    );
+    let all = json!(["CAP_SETUID", "CAP_SETGID"]);
+    b.spec["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+    b.spec["mounts"][0]["options"] = json!(["hidepid=2", "nosuid"]);
+    let output = code_and_text(&b);
+    assert!(output.contains("hidepid=invisible"), "{output}");
+    assert!(output.contains("\n/proc/1\n"), "{output}");
+    assert!(output.contains("No such file"), "{output}");
+}
+
+fn code_and_text(b: &Bundle) -> String {
+    let output = b.runsc(&["run", "c"]);
+    code(&output);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Mount points that are missing are made, also in a root that is then read-only.
+#[test]
+fn readonly_root() {
+    let mut b = Bundle::new("touch /here 2>&1; grep ' /new/point ' /proc/mounts; cat /newfile; touch /newfile 2>&1");
+    fs::write(b.path("source"), "content\n").unwrap();
+    b.spec["root"]["readonly"] = json!(true);
+    b.mount(json!({ "destination": "/new/point", "type": "tmpfs", "source": "tmpfs" }));
+    let source = b.path("source");
+    b.mount(json!({ "destination": "/newfile", "type": "bind", "source": source, "options": ["bind", "ro"] }));
+    let output = code_and_text(&b);
+    let readonly = output.matches("Read-only file system").count();
+    assert!(
+        readonly == 2 && output.contains("/new/point tmpfs rw") && output.contains("content\n"),
+        "{output}"
+    );
+}
+
+#[test]
+fn binds() {
+    let mut b =
+        Bundle::new("grep ' /mnt ' /proc/mounts; touch /mnt/x 2>&1; /mnt/program 2>&1; cat /mnt/file; touch /host/y");
+    fs::create_dir(b.path("data")).unwrap();
+    fs::write(b.path("data/file"), "text\n").unwrap();
+    fs::copy("/bin/true", b.path("data/program")).unwrap();
+    let source = b.path("data");
+    b.mount(json!({ "destination": "/mnt", "source": source,
+        "options": ["rbind", "ro", "nosuid", "noexec", "nodev", "rslave", "x-whatever"] }));
+    let output = code_and_text(&b);
+    assert!(output.contains("ro,nosuid,nodev,noexec"), "{output}");
+    assert!(
+        output.contains("Read-only file system") && output.contains("Permission denied"),
+        "{output}"
+    );
+    assert!(output.ends_with("text\n"), "{output}");
+    assert!(b.path("y").exists());
+}
+
+/// Ids of a user namespace: the guest's root is another on the host, and what the host's root owns is nobody's.
+#[test]
+fn user_namespace() {
+    let mut b = Bundle::new(
+        "id -u; cat /proc/self/uid_map; echo x >/host/open/new; stat -c %u /host/open/new /host/closed; \
+         echo x 2>&1 >/host/closed/new; chown 500 /host/open/new; chown 5000 /host/open/new 2>&1",
+    );
+    let all = json!(["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]);
+    b.spec["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+    for (name, mode) in [("open", 0o777), ("closed", 0o755)] {
+        fs::create_dir(b.path(name)).unwrap();
+        fs::set_permissions(b.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let map = json!([{ "containerID": 0, "hostID": 20000, "size": 1000 }]);
+    b.spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "user" }));
+    b.spec["linux"]["uidMappings"] = map.clone();
+    b.spec["linux"]["gidMappings"] = map;
+    let output = code_and_text(&b);
+    let words: Vec<&str> = output.split_whitespace().collect();
+    assert_eq!(&words[..6], ["0", "0", "20000", "1000", "0", "65534"], "{output}");
+    assert!(output.contains("Invalid argument"), "{output}");
+    assert!(!b.path("closed/new").exists(), "{output}");
+    assert_eq!(fs::metadata(b.path("open/new")).unwrap().uid(), 20500);
+}
+
+#[test]
+fn seccomp() {
+    let mut b = Bundle::new(
+        "grep -E 'Seccomp|NoNew' /proc/self/status; mkdir /tmp/a 2>&1; chmod 123 /tmp 2>&1; chmod 755 /tmp && echo done",
+    );
+    b.spec["process"]["noNewPrivileges"] = json!(true);
+    b.spec["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [
+            { "names": ["mkdir", "mkdirat", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 },
+            { "names": ["fchmodat"], "action": "SCMP_ACT_ERRNO",
+              "args": [{ "index": 2, "value": 0o123, "op": "SCMP_CMP_EQ" }] }
+        ]
+    });
+    let output = code_and_text(&b);
+    assert!(output.contains("Seccomp:\t2\nSeccomp_filters:\t1\n"), "{output}");
+    assert!(output.contains("NoNewPrivs:\t1\n"), "{output}");
+    assert!(output.contains("No space left on device"), "{output}");
+    assert!(
+        output.contains("Operation not permitted") && output.ends_with("done\n"),
+        "{output}"
+    );
+    let off = b.runsc(&["--oci-seccomp=false", "run", "c"]);
+    assert!(String::from_utf8_lossy(&off.stdout).contains("Seccomp:\t0\n"));
+}
+
+#[test]
+fn seccomp_kills() {
+    let mut b = Bundle::new("echo before; mkdir /tmp/a; echo after $?");
+    b.spec["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS" }]
+    });
+    assert_eq!(b.output(), "before\nafter 159\n");
+}
+
+#[test]
+fn seccomp_nonsense() {
+    let mut b = Bundle::new("true");
+    let rule = |rule: Value| json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+    for (profile, words) in [
+        (
+            json!({ "defaultAction": "SCMP_ACT_NOPE" }),
+            ["linux.seccomp.defaultAction", "SCMP_ACT_NOPE"],
+        ),
+        (json!({}), ["linux.seccomp", "defaultAction"]),
+        (
+            json!({ "defaultAction": "SCMP_ACT_NOTIFY" }),
+            ["linux.seccomp.defaultAction", "notification"],
+        ),
+        (
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_VAX"] }),
+            ["linux.seccomp.architectures[0]", "SCMP_ARCH_VAX"],
+        ),
+        (
+            rule(json!({ "names": [], "action": "SCMP_ACT_ERRNO" })),
+            ["linux.seccomp.syscalls[0].names", "empty"],
+        ),
+        (
+            rule(json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5000 })),
+            ["linux.seccomp.syscalls[0].action", "5000"],
+        ),
+        (
+            rule(json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO",
+                "args": [{ "index": 6, "value": 1, "op": "SCMP_CMP_EQ" }] })),
+            ["linux.seccomp.syscalls[0].args[0].index", "6"],
+        ),
+    ] {
+        b.spec["linux"]["seccomp"] = profile;
+        b.fails(1, &words);
+    }
+}
+
+#[test]
+fn unknown_fields_are_noted() {
+    let mut b = Bundle::new("echo hi");
+    b.spec["newThing"] = json!({ "a": [1, 2] });
+    b.spec["linux"]["newer"] = json!(1);
+    b.spec["process"]["apparmorProfile"] = json!("docker-default");
+    b.spec["process"]["selinuxLabel"] = json!("a:b:c");
+    let output = b.runsc(&["--log", "log", "run", "c"]);
+    assert_eq!(code(&output), Some(0));
+    assert!(output.stderr.is_empty());
+    let log = b.read("log");
+    for word in ["newThing", "linux.newer", "apparmorProfile", "selinuxLabel"] {
+        assert!(log.contains(word), "{word} is missing in {log}");
+    }
+}
+
+#[test]
+fn masked_and_readonly() {
+    let mut b = Bundle::new(
+        "cat /etc/passwd; ls -A /usr/lib; touch /etc/x 2>&1; echo 1 2>&1 >/proc/sys/net/ipv4/ip_forward; cat /no/such 2>&1",
+    );
+    b.spec["linux"]["maskedPaths"] = json!(["/etc/passwd", "/usr/share", "/no/such", "/proc/keys"]);
+    b.spec["linux"]["readonlyPaths"] = json!(["/etc", "/proc/sys", "/not/there"]);
+    b.spec["process"]["args"][2] = json!(
+        "wc -c </etc/passwd; ls -A /usr/share | wc -l; touch /etc/x 2>&1; (echo 1 >/proc/sys/net/ipv4/ip_forward) 2>&1"
+    );
+    let output = code_and_text(&b);
+    assert!(output.starts_with("0\n0\n"), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+}
+
+#[test]
+fn devices() {
+    let mut b = Bundle::new(
+        "stat -c '%F %a %u %t:%T' /dev/fuse /dev/pipe /dev/blk /dev/null; head -c 3 /dev/zero | od -An -tx1",
+    );
+    b.spec["linux"]["devices"] = json!([
+        { "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o600, "uid": 3, "gid": 4 },
+        { "path": "/dev/pipe", "type": "p" },
+        { "path": "/dev/blk", "type": "b", "major": 8, "minor": 1 }
+    ]);
+    assert_eq!(
+        b.output(),
+        "character special file 600 3 a:e5\nfifo 666 0 0:0\nblock special file 666 0 8:1\n\
+         character special file 666 0 1:3\n 00 00 00\n"
+    );
+}
+
+/// Nothing that a program of the tests started stays mounted or running.
+#[test]
+fn a_full_disk() {
+    let b = Bundle::new("true");
+    let disk = b.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |args: &[&str]| assert!(Command::new("mount").args(args).status().unwrap().success());
+    mount(&[
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=4k,nr_inodes=3",
+        "full",
+        disk.to_str().unwrap(),
+    ]);
+    fs::write(disk.join("filler"), vec![0; 4096]).unwrap();
+    let output = b.command(&["--root", disk.to_str().unwrap(), "run", "c"]).output();
+    let output = output.unwrap();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+    assert!(stderr.contains("No space left on device"), "{stderr}");
+}
