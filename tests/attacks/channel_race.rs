@@ -16,7 +16,7 @@ fn main() {
     let victim = Victim::new();
     for round in 0..12 {
         // SAFETY: the damage is done in a child.
-        in_child(4, || unsafe { race(round) });
+        in_child(2000, || unsafe { race(round) });
         victim.check();
     }
     victim.end();

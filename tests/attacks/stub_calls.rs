@@ -32,7 +32,7 @@ fn main() {
 
 unsafe fn attempt(result: &AtomicI64, nr: i64, args: [u64; 6]) -> (i32, i64) {
     result.store(UNSET, SeqCst);
-    let status = in_child(10, || {
+    let status = in_child(10_000, || {
         if !take_over() {
             libc::_exit(88);
         }

@@ -195,8 +195,8 @@ impl Victim {
     }
 }
 
-/// Runs `attack` in a child and gives its wait status; a child that hangs is killed after `seconds`.
-pub fn in_child<F: FnOnce()>(seconds: i32, attack: F) -> i32 {
+/// Runs `attack` in a child and gives its wait status; a child that hangs is killed after `ms` milliseconds.
+pub fn in_child<F: FnOnce()>(ms: i32, attack: F) -> i32 {
     // SAFETY: the child leaves by _exit or dies.
     unsafe {
         let pid = libc::fork();
@@ -205,7 +205,7 @@ pub fn in_child<F: FnOnce()>(seconds: i32, attack: F) -> i32 {
             libc::_exit(0);
         }
         let mut status = 0;
-        for _ in 0..seconds * 200 {
+        for _ in 0..ms / 5 {
             if libc::waitpid(pid, &mut status, libc::WNOHANG) == pid {
                 return status;
             }

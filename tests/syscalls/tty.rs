@@ -341,6 +341,23 @@ tests::cases! {
         wait_exit(leader, 0);
         wait_signal(word[0].load(SeqCst), SIGHUP);
     }
+    fn leader_exit_leaves_the_pair_in_use() {
+        let (m, s) = pty();
+        let leader = session(s, || {
+            close(s);
+            0
+        });
+        wait_exit(leader, 0);
+        put_fd(m, b"in\n");
+        expect(s, b"in\n");
+        put_fd(s, b"out");
+        let mut poll = pollfd { fd: m, events: 0, revents: 0 };
+        ok_eq(libc::poll(&mut poll, 1, 0), 0);
+        fails(ENOTTY, tcgetsid(m));
+        close(s);
+        ok_eq(libc::poll(&mut poll, 1, 0), 1);
+        yes(poll.revents & POLLHUP != 0);
+    }
     fn slave_close_is_eio_on_master() {
         let (m, s) = pty();
         put_fd(s, b"last");

@@ -149,7 +149,6 @@ impl Table {
         {
             for proc in entry.members.iter().filter_map(|m| self.procs.get(m)) {
                 let _ = proc.group.send_signal(SigInfo::kernel(Signal::SIGHUP));
-                let _ = proc.group.send_signal(SigInfo::kernel(Signal::SIGCONT));
             }
         }
         tty.disassociate();

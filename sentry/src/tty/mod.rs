@@ -57,6 +57,7 @@ struct State {
     /// `TIOCSPTLCK`: the slave cannot be opened.
     locked: bool,
     master_open: bool,
+    /// Open slaves, dead ones too: the master sees a hang-up only when the last is closed (`tty_io.c:__tty_hangup`).
     slaves: u32,
     /// A slave was open once: with the last one closed the master sees a hang-up.
     slave_seen: bool,
@@ -200,7 +201,6 @@ impl Tty {
     fn hang_up(&self) {
         let mut state = self.state.lock();
         state.generation += 1;
-        state.slaves = 0;
         let session = state.session.take().and_then(|s| s.upgrade());
         let foreground = state.foreground.take();
         drop(state);
@@ -244,16 +244,11 @@ impl ControllingTty for Tty {
         self.state.lock().foreground
     }
 
+    /// A pair is not hung up by its leader's end: it only belongs to no session then (`tty_jobctrl.c:disassociate_ctty`).
     fn disassociate(&self) {
         let mut state = self.state.lock();
         state.session = None;
         state.foreground = None;
-        state.generation += 1;
-        state.slaves = 0;
-        drop(state);
-        self.slave_queue
-            .wake(Events::READ | Events::WRITE | Events::HUP | Events::ERR);
-        self.master_queue.wake(Events::READ | Events::HUP);
     }
 
     fn device(&self) -> u64 {

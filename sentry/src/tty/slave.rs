@@ -119,9 +119,6 @@ impl Listener for WakeReaders {
 impl Drop for SlaveFile {
     fn drop(&mut self) {
         let mut state = self.tty.state.lock();
-        if state.generation != self.generation {
-            return;
-        }
         state.slaves = state.slaves.saturating_sub(1);
         let last = state.slaves == 0;
         if last {
