@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{create, delete, do_cmd, kill, list, spec, syscalls};
+use crate::commands::{create, delete, do_cmd, install, kill, list, spec, syscalls};
 
 /// What `--version` prints. Engines read the first line and `spec:`.
 pub const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0");
@@ -162,6 +162,10 @@ pub enum Verb {
     List(list::ListArgs),
     /// Write a config.json to start from
     Spec(spec::SpecArgs),
+    /// Enter runsc in the configuration of Docker or containerd
+    Install(install::InstallArgs),
+    /// Take it out again
+    Uninstall(install::UninstallArgs),
     /// Print what the sandbox's kernel does for each system call
     Syscalls(syscalls::SyscallsArgs),
 }

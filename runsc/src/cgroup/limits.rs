@@ -1,5 +1,6 @@
 //! `linux.resources` as files of the hierarchies.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,19 +13,52 @@ use crate::error::{Error, Result, words};
 const OWN_THREADS: i64 = 24;
 
 /// One value for one file.
-struct Limit {
+pub(super) struct Limit {
     /// config.json's name for it.
     field: &'static str,
     controller: &'static str,
-    file: &'static str,
+    file: Cow<'static, str>,
     value: String,
     /// Without effect on safety when the host lacks the file.
     optional: bool,
 }
 
+impl Limit {
+    pub(super) fn new(
+        field: &'static str,
+        controller: &'static str,
+        file: impl Into<Cow<'static, str>>,
+        value: String,
+        optional: bool,
+    ) -> Self {
+        Self {
+            field,
+            controller,
+            file: file.into(),
+            value,
+            optional,
+        }
+    }
+}
+
+/// All limits, in the words of the hierarchy that has each one's controller; beside v1 hierarchies, v2 has some.
+fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Vec<Limit> {
+    let in_v2 = |limit: &Limit| {
+        let home = hierarchies.iter().find(|h| h.has(limit.controller));
+        home.map_or_else(|| hierarchies.iter().all(|h| h.v2), |h| h.v2)
+    };
+    let mut list = limits(resources, false);
+    list.retain(|limit| !in_v2(limit));
+    list.extend(limits(resources, true).into_iter().filter(|limit| in_v2(limit)));
+    list
+}
+
 /// Whether anything is limited that needs a group.
 pub fn limits_something(resources: &LinuxResources) -> bool {
-    !limits(resources, false).is_empty() || !limits(resources, true).is_empty() || resources.unified().is_some()
+    !limits(resources, false).is_empty()
+        || !limits(resources, true).is_empty()
+        || resources.unified().is_some()
+        || resources.devices().as_ref().is_some_and(|rules| !rules.is_empty())
 }
 
 /// Writes all limits.
@@ -34,8 +68,8 @@ pub fn apply(
     dirs: &[PathBuf],
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let v2 = hierarchies.iter().all(|h| h.v2);
-    for limit in limits(resources, v2) {
+    super::devices::apply(resources, hierarchies, dirs)?;
+    for limit in for_host(resources, hierarchies) {
         let place = hierarchies.iter().zip(dirs).find(|(h, _)| h.has(limit.controller));
         let Some((_, dir)) = place else {
             if !limit.optional {
@@ -70,12 +104,12 @@ pub fn apply(
 }
 
 fn write(dir: &Path, limit: &Limit) -> Result<()> {
-    match fs::write(dir.join(limit.file), &limit.value) {
+    match fs::write(dir.join(limit.file.as_ref()), &limit.value) {
         Err(e) if !limit.optional => Err(Error::new(format!(
             "config.json: linux.resources.{}: {} to {}: {}",
             limit.field,
             limit.value,
-            dir.join(limit.file).display(),
+            dir.join(limit.file.as_ref()).display(),
             words(&e)
         ))),
         _ => Ok(()),
@@ -84,15 +118,9 @@ fn write(dir: &Path, limit: &Limit) -> Result<()> {
 
 fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
     let mut list = Vec::new();
-    let mut add = |field, controller, file, value: Option<String>, optional| {
+    let mut add = |field, controller, file: &'static str, value: Option<String>, optional| {
         if let Some(value) = value {
-            list.push(Limit {
-                field,
-                controller,
-                file,
-                value,
-                optional,
-            });
+            list.push(Limit::new(field, controller, file, value, optional));
         }
     };
     // Zero stands for "not set" wherever Go wrote it, and any negative number for "no limit".
@@ -139,6 +167,21 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
                 true,
             );
             add(
+                "memory.kernelTCP",
+                "memory",
+                "memory.kmem.tcp.limit_in_bytes",
+                bytes(memory.kernel_tcp()),
+                true,
+            );
+            let no_killer = memory.disable_oom_killer().filter(|no| *no).map(|_| "1".to_owned());
+            add(
+                "memory.disableOOMKiller",
+                "memory",
+                "memory.oom_control",
+                no_killer,
+                true,
+            );
+            add(
                 "memory.swappiness",
                 "memory",
                 "memory.swappiness",
@@ -159,6 +202,8 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
                 format!("{quota} {}", period.unwrap_or(100_000))
             });
             add("cpu.quota", "cpu", "cpu.max", max, false);
+            let burst = cpu.burst().map(|b| b.to_string());
+            add("cpu.burst", "cpu", "cpu.max.burst", burst, true);
         } else {
             add("cpu.shares", "cpu", "cpu.shares", shares.map(|s| s.to_string()), true);
             add(
@@ -175,7 +220,15 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
                 quota.map(|q| q.to_string()),
                 false,
             );
+            let burst = cpu.burst().map(|b| b.to_string());
+            add("cpu.burst", "cpu", "cpu.cfs_burst_us", burst, true);
+            let period = cpu.realtime_period().filter(|p| *p != 0).map(|p| p.to_string());
+            add("cpu.realtimePeriod", "cpu", "cpu.rt_period_us", period, false);
+            let runtime = cpu.realtime_runtime().filter(|r| *r != 0).map(|r| r.to_string());
+            add("cpu.realtimeRuntime", "cpu", "cpu.rt_runtime_us", runtime, false);
         }
+        let idle = cpu.idle().filter(|i| *i != 0).map(|i| i.to_string());
+        add("cpu.idle", "cpu", "cpu.idle", idle, true);
         let list = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
         add("cpu.cpus", "cpuset", "cpuset.cpus", list(cpu.cpus()), false);
         add("cpu.mems", "cpuset", "cpuset.mems", list(cpu.mems()), false);
@@ -196,6 +249,7 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
         };
         add("blockIO.weight", controller, file, Some(weight.to_string()), true);
     }
+    list.extend(super::rare::limits(resources, v2));
     list
 }
 
@@ -203,7 +257,7 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
 mod tests {
     use super::*;
 
-    fn of(json: serde_json::Value, v2: bool) -> Vec<(&'static str, String)> {
+    fn of(json: serde_json::Value, v2: bool) -> Vec<(Cow<'static, str>, String)> {
         let resources: LinuxResources = serde_json::from_value(json).unwrap();
         limits(&resources, v2).into_iter().map(|l| (l.file, l.value)).collect()
     }
@@ -215,12 +269,12 @@ mod tests {
             "cpu": { "quota": 50000, "period": 100000, "shares": 1024 }
         });
         let v1 = of(json.clone(), false);
-        assert!(v1.contains(&("memory.memsw.limit_in_bytes", "1500".into())));
-        assert!(v1.contains(&("cpu.cfs_quota_us", "50000".into())));
+        assert!(v1.contains(&("memory.memsw.limit_in_bytes".into(), "1500".into())));
+        assert!(v1.contains(&("cpu.cfs_quota_us".into(), "50000".into())));
         let v2 = of(json, true);
-        assert!(v2.contains(&("memory.swap.max", "500".into())));
-        assert!(v2.contains(&("cpu.max", "50000 100000".into())));
-        assert!(v2.contains(&("cpu.weight", "39".into())));
+        assert!(v2.contains(&("memory.swap.max".into(), "500".into())));
+        assert!(v2.contains(&("cpu.max".into(), "50000 100000".into())));
+        assert!(v2.contains(&("cpu.weight".into(), "39".into())));
         assert!(
             of(
                 serde_json::json!({ "devices": [{ "allow": false, "access": "rwm" }] }),
@@ -228,5 +282,33 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn rare_ones() {
+        let json = serde_json::json!({
+            "blockIO": { "throttleReadBpsDevice": [{ "major": 8, "minor": 0, "rate": 1000 }],
+                         "weightDevice": [{ "major": 8, "minor": 0, "weight": 500 }] },
+            "hugepageLimits": [{ "pageSize": "2MB", "limit": 4096 }],
+            "network": { "classID": 5, "priorities": [{ "name": "lo", "priority": 3 }] },
+            "rdma": { "mlx5_1": { "hcaHandles": 3 } },
+            "cpu": { "burst": 10, "idle": 1 }
+        });
+        let v1 = of(json.clone(), false);
+        for (file, value) in [
+            ("blkio.throttle.read_bps_device", "8:0 1000"),
+            ("blkio.weight_device", "8:0 500"),
+            ("hugetlb.2MB.limit_in_bytes", "4096"),
+            ("net_cls.classid", "5"),
+            ("net_prio.ifpriomap", "lo 3"),
+            ("rdma.max", "mlx5_1 hca_handle=3"),
+            ("cpu.cfs_burst_us", "10"),
+        ] {
+            assert!(v1.contains(&(file.into(), value.into())), "{file}: {v1:?}");
+        }
+        let v2 = of(json, true);
+        assert!(v2.contains(&("io.max".into(), "8:0 rbps=1000".into())));
+        assert!(v2.contains(&("hugetlb.2MB.max".into(), "4096".into())));
+        assert!(v2.contains(&("cpu.max.burst".into(), "10".into())));
     }
 }

@@ -3,8 +3,10 @@
 //! v1 hierarchies and v2 are served by the same steps: find the directories, make them, write limits, move processes in.
 //! A controller that the host does not have is noted, not fatal, as long as nothing was to be limited by it.
 
+pub mod devices;
 mod hierarchy;
 mod limits;
+mod rare;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,6 +19,8 @@ use crate::cli::Globals;
 use crate::config::Plan;
 use crate::error::{Context, Error, Result};
 use hierarchy::Hierarchy;
+#[cfg(test)]
+pub use limits::limits_something;
 
 /// What a container has of the host's control groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +111,15 @@ fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
                 )));
             };
             let slice = if slice.is_empty() { "system.slice" } else { slice };
-            format!("/{slice}/{prefix}-{name}.scope")
+            // A name that is a slice of its own has no scope; "-" in a slice's name are steps of the tree.
+            let last = if name.ends_with(".slice") {
+                name.to_owned()
+            } else if prefix.is_empty() {
+                format!("{name}.scope")
+            } else {
+                format!("{prefix}-{name}.scope")
+            };
+            format!("{}/{last}", slice_path(slice)?)
         }
         Some(text) => text.to_owned(),
     };
@@ -117,6 +129,31 @@ fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
         )));
     }
     Ok(text.into())
+}
+
+/// `a-b.slice` is `/a.slice/a-b.slice`, as `systemd.slice(5)` has it.
+fn slice_path(slice: &str) -> Result<String> {
+    let wrong = || {
+        Error::new(format!(
+            "config.json: linux.cgroupsPath: {slice:?} is no name of a slice"
+        ))
+    };
+    if slice == "-.slice" {
+        return Ok(String::new());
+    }
+    let stem = slice.strip_suffix(".slice").ok_or_else(wrong)?;
+    let parts: Vec<&str> = stem.split('-').collect();
+    if stem.contains('/') || parts.iter().any(|part| part.is_empty()) {
+        return Err(wrong());
+    }
+    let mut path = String::new();
+    let mut name = String::new();
+    for part in parts {
+        name.push_str(if name.is_empty() { "" } else { "-" });
+        name.push_str(part);
+        path.push_str(&format!("/{name}.slice"));
+    }
+    Ok(path)
 }
 
 fn make(hierarchy: &Hierarchy, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
@@ -148,6 +185,11 @@ mod tests {
             path(Some("a.slice:cri:x"), "i", true).unwrap().to_str(),
             Some("/a.slice/cri-x.scope")
         );
+        assert_eq!(
+            path(Some("user-7.slice:docker:x"), "i", true).unwrap().to_str(),
+            Some("/user.slice/user-7.slice/docker-x.scope")
+        );
+        assert!(path(Some("a--b.slice:cri:x"), "i", true).is_err());
         assert!(path(Some("/a/../../b"), "i", false).is_err());
         assert!(path(Some("x"), "i", true).is_err());
     }

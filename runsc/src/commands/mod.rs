@@ -3,6 +3,7 @@
 pub mod create;
 pub mod delete;
 pub mod do_cmd;
+pub mod install;
 pub mod kill;
 pub mod list;
 pub mod spec;
@@ -39,6 +40,8 @@ pub fn dispatch(cli: Cli, log: &Log) -> Result<i32> {
         Verb::Delete(args) => delete::run(&env, &args),
         Verb::List(args) => list::run(&env, &args),
         Verb::Spec(args) => spec::run(&env, &args),
+        Verb::Install(args) => install::install(&args),
+        Verb::Uninstall(args) => install::uninstall(&args),
         Verb::Syscalls(args) => syscalls::run(&args),
     }
 }

@@ -8,6 +8,8 @@ mod devices;
 mod hooks;
 mod mounts;
 mod namespaces;
+#[cfg(test)]
+mod nonsense;
 mod plan;
 mod process;
 mod read;

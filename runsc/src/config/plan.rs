@@ -107,6 +107,10 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         uid_map: ns.uid_map,
         gid_map: ns.gid_map,
     };
+    let resources = linux.and_then(|l| l.resources().clone());
+    if let Some(resources) = &resources {
+        check_resources(resources)?;
+    }
     let cgroups_path = match linux.and_then(|l| l.cgroups_path().as_ref()) {
         Some(path) => {
             let text = path.to_str().ok_or_else(|| bad("linux.cgroupsPath", "not UTF-8"))?;
@@ -123,7 +127,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         gofer_uid_map: gofer_maps.0,
         gofer_gid_map: gofer_maps.1,
         cgroups_path,
-        resources: linux.and_then(|l| l.resources().clone()),
+        resources,
         scratch,
         hide: Vec::new(),
         annotations: spec
@@ -208,6 +212,27 @@ fn unheeded(spec: &Spec) -> Vec<String> {
     fields
         .map(|(field, _, why)| format!("config.json: {field}: ignored: {why}"))
         .collect()
+}
+
+/// What no kernel can be asked for; the rest is for the host's to judge when it is written.
+fn check_resources(resources: &LinuxResources) -> Result<()> {
+    for (i, device) in resources.devices().iter().flatten().enumerate() {
+        crate::cgroup::devices::rule(device).map_err(|e| bad(format_args!("linux.resources.devices[{i}]"), e))?;
+    }
+    for (i, huge) in resources.hugepage_limits().iter().flatten().enumerate() {
+        let size = huge.page_size();
+        let number = size
+            .strip_suffix("KB")
+            .or(size.strip_suffix("MB"))
+            .or(size.strip_suffix("GB"));
+        if !number.is_some_and(|n| !n.is_empty() && n.len() < 8 && n.chars().all(|c| c.is_ascii_digit())) {
+            return Err(bad(
+                format_args!("linux.resources.hugepageLimits[{i}].pageSize"),
+                format_args!("{size:?} is no size like 2MB"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Propagation ends at the sandbox; a word that is none is still an error.

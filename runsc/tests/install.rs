@@ -1,0 +1,225 @@
+//! `install` and `uninstall`: the engines' files, with what stood there before.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test may fail it"
+)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct Engine {
+    dir: TempDir,
+    engine: &'static str,
+}
+
+impl Engine {
+    fn new(engine: &'static str) -> Self {
+        let dir = TempDir::new().unwrap();
+        Self { dir, engine }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("sub/config")
+    }
+
+    fn write(&self, text: &str) {
+        fs::create_dir_all(self.file().parent().unwrap()).unwrap();
+        fs::write(self.file(), text).unwrap();
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.file()).unwrap()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text()).unwrap()
+    }
+
+    fn run(&self, before: &[&str], verb: &str, after: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_runsc"))
+            .args(before)
+            .args([verb, "--engine", self.engine, "--config-file"])
+            .arg(self.file())
+            .args(after)
+            .output()
+            .unwrap()
+    }
+
+    fn does(&self, verb: &str, after: &[&str]) {
+        let output = self.run(&[], verb, after);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
+        // The file alone: nothing half-written beside it.
+        let left = fs::read_dir(self.file().parent().unwrap()).map_or(0, Iterator::count);
+        assert!(left <= 1, "{left} files");
+    }
+
+    fn refuses(&self, verb: &str, after: &[&str], words: &[&str]) {
+        let before = fs::read(self.file()).ok();
+        let output = self.run(&[], verb, after);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{word:?} is missing in {stderr:?}");
+        }
+        assert_eq!(fs::read(self.file()).ok(), before, "the file was touched");
+    }
+}
+
+fn program() -> String {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_runsc")).canonicalize().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn docker_keeps_what_is_there() {
+    let e = Engine::new("docker");
+    e.write("{\"log-level\": \"debug\", \"runtimes\": {\"kata\": {\"path\": \"/k\"}}, \"bip\": \"10.0.0.1/24\", \"a\": 1.50}");
+    fs::set_permissions(e.file(), fs::Permissions::from_mode(0o600)).unwrap();
+    e.does("install", &[]);
+    let expected = json!({
+        "log-level": "debug",
+        "runtimes": { "kata": { "path": "/k" }, "runsc": { "path": program() } },
+        "bip": "10.0.0.1/24",
+        "a": 1.5
+    });
+    assert_eq!(e.json(), expected);
+    let places: Vec<usize> = ["log-level", "runtimes", "kata", "runsc", "bip"]
+        .iter()
+        .map(|key| e.text().find(key).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "the order is another: {}", e.text());
+    assert_eq!(fs::metadata(e.file()).unwrap().mode() & 0o777, 0o600);
+    let ino = fs::metadata(e.file()).unwrap().ino();
+    e.does("install", &[]);
+    assert_eq!(fs::metadata(e.file()).unwrap().ino(), ino, "written again for nothing");
+    e.does("uninstall", &["--runtime", "other"]);
+    e.does("uninstall", &[]);
+    assert_eq!(e.json()["runtimes"], json!({ "kata": { "path": "/k" } }));
+    e.does("uninstall", &[]);
+}
+
+#[test]
+fn docker_from_nothing() {
+    let e = Engine::new("docker");
+    e.does("uninstall", &[]);
+    assert!(!e.file().exists());
+    e.does("install", &[]);
+    assert_eq!(e.json(), json!({ "runtimes": { "runsc": { "path": program() } } }));
+    e.does("uninstall", &[]);
+    assert_eq!(e.json(), json!({}));
+    e.write(" \n");
+    e.does("install", &[]);
+}
+
+#[test]
+fn flags_are_passed_on() {
+    let e = Engine::new("docker");
+    let after = ["--runtime", "runsc-net", "--", "--network=host", "--strace"];
+    let output = e.run(&["--debug"], "install", &after);
+    assert_eq!(output.status.code(), Some(0));
+    let args = &e.json()["runtimes"]["runsc-net"]["runtimeArgs"];
+    assert_eq!(*args, json!(["--debug", "--network=host", "--strace"]));
+    e.refuses("install", &["--", "--no-such-flag"], &["--no-such-flag"]);
+    e.refuses(
+        "install",
+        &["--clobber=false", "--runtime", "runsc-net"],
+        &["runsc-net", "already"],
+    );
+    e.refuses("install", &["--runtime", "a b"], &["--runtime", "a b"]);
+    e.refuses("install", &["--runtime", "runc"], &["runc"]);
+}
+
+#[test]
+fn broken_files_stay_as_they_are() {
+    let e = Engine::new("docker");
+    for (text, words) in [
+        ("{\"a\": }", ["config", "not JSON", "line 1"]),
+        ("[]", ["config", "not a JSON object", ""]),
+        ("{\"runtimes\": 5}", ["config", "runtimes", "not an object"]),
+    ] {
+        e.write(text);
+        e.refuses("install", &[], &words);
+        e.refuses("uninstall", &[], &words);
+    }
+    e.write("{\"default-runtime\": \"runsc\", \"runtimes\": {\"runsc\": {\"path\": \"/x\"}}}");
+    e.refuses("uninstall", &[], &["default-runtime"]);
+    let c = Engine::new("containerd");
+    for (text, words) in [
+        ("version = 2\na = [", ["config", "not TOML", "line 2"]),
+        ("version = 9", ["config", "version 9", ""]),
+        ("version = \"2\"", ["config", "version", "not a number"]),
+        ("version = 2\nplugins = 5", ["config", "plugins", "not a table"]),
+    ] {
+        c.write(text);
+        c.refuses("install", &[], &words);
+    }
+    c.write("version = 2\n");
+    c.refuses("install", &["--", "--strace"], &["containerd", "--strace"]);
+    fs::remove_file(c.file()).unwrap();
+    fs::create_dir(c.file()).unwrap();
+    let output = c.run(&[], "install", &[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"));
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let e = Engine::new("docker");
+    let real = e.dir.path().join("real.json");
+    fs::write(&real, "{}").unwrap();
+    fs::create_dir(e.dir.path().join("sub")).unwrap();
+    symlink(&real, e.file()).unwrap();
+    e.does("install", &[]);
+    assert!(e.file().is_symlink());
+    assert!(fs::read_to_string(real).unwrap().contains("runsc"));
+}
+
+#[test]
+fn containerd_keeps_comments() {
+    let e = Engine::new("containerd");
+    let before = "# mine\nversion = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  # pause\n  sandbox_image = \"p:1\"\n\n\
+                  [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n";
+    e.write(before);
+    e.does("install", &[]);
+    let text = e.text();
+    assert!(text.starts_with(before), "{text}");
+    let entry = format!(
+        "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsc]\nruntime_type = \"io.containerd.runc.v2\"\n\n\
+         [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsc.options]\nBinaryName = \"{}\"\n",
+        program()
+    );
+    assert!(text.contains(&entry), "{text}");
+    e.does("install", &[]);
+    assert_eq!(e.text(), text);
+    e.does("uninstall", &[]);
+    assert_eq!(e.text().trim_end(), before.trim_end());
+}
+
+#[test]
+fn containerd_versions() {
+    let e = Engine::new("containerd");
+    e.does("install", &[]);
+    assert!(e.text().contains("version = 2\n"), "{}", e.text());
+    e.write("version = 3\n");
+    e.does("install", &[]);
+    assert!(
+        e.text()
+            .contains("[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runsc]")
+    );
+    e.write("root = \"/x\"\n");
+    e.does("install", &[]);
+    assert!(
+        e.text().contains("[plugins.cri.containerd.runtimes.runsc]"),
+        "{}",
+        e.text()
+    );
+}
