@@ -76,6 +76,11 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Has the host's process tools show this as the command line, as far as the platform can. Forks inherit it.
+    fn set_title(&self, title: &[u8]) {
+        let _ = title;
+    }
+
     /// Ends every thread of this address space at once; their contexts then give [`Trap::Gone`].
     fn kill(&self);
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{create, delete, do_cmd, install, kill, list, spec, syscalls};
+use crate::commands::{
+    checkpoint, create, delete, do_cmd, events, exec, install, kill, list, ps, spec, syscalls, update, wait,
+};
 
 /// What `--version` prints. Engines read the first line and `spec:`.
 pub const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0");
@@ -157,9 +159,29 @@ pub enum Verb {
     Kill(kill::KillArgs),
     /// Remove a container
     Delete(delete::DeleteArgs),
+    /// Run a further process in a container
+    Exec(exec::ExecArgs),
     /// List containers
     #[command(alias = "ls")]
     List(list::ListArgs),
+    /// Print the host processes that carry a container's
+    Ps(ps::PsArgs),
+    /// Stop all processes of a container
+    Pause(IdArg),
+    /// Let a paused container go on
+    Resume(IdArg),
+    /// Change a container's limits
+    Update(update::UpdateArgs),
+    /// Print what a container uses, and when it runs out of memory
+    Events(events::EventsArgs),
+    /// Wait for the end of a container and print how it ended
+    Wait(wait::WaitArgs),
+    /// Print what config.json may ask for, as JSON
+    Features,
+    /// Not supported yet
+    Checkpoint(checkpoint::CheckpointArgs),
+    /// Not supported yet
+    Restore(checkpoint::CheckpointArgs),
     /// Write a config.json to start from
     Spec(spec::SpecArgs),
     /// Enter runsc in the configuration of Docker or containerd

@@ -28,12 +28,14 @@ fn main() -> ExitCode {
     let code = match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("boot") => sandbox::boot_main(),
         Some("gofer") => sandbox::gofer_main(),
+        Some("exec-stub") => sandbox::stub_main(),
         _ => command_line(),
     };
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(255))
 }
 
 fn command_line() -> i32 {
+    sandbox::note_inherited();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),

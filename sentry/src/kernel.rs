@@ -45,10 +45,12 @@ impl Kernel {
     /// A kernel without tasks.
     pub fn new(platform: Arc<dyn Platform>, executor: Arc<Executor>, config: SandboxConfig) -> Arc<Kernel> {
         let root_user_ns = UserNamespace::root(0xeffffffd);
+        let tasks = TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone()));
+        tasks.set_limit(config.pids_limit);
         Arc::new(Kernel {
             platform,
             executor,
-            tasks: TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone())),
+            tasks,
             net: crate::net::NetNamespace::new(0xf000_0000, root_user_ns.clone(), true),
             root_user_ns,
             ipc: Ipc::default(),

@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use abi::conv::usize64;
+use abi::conv::{size, usize64};
 use abi::regs::PAGE_SIZE;
 use parking_lot::{Mutex, RwLock};
 
 use super::hub::Hub;
 use super::inflight::Inflight;
 use crate::AddressSpace;
-use crate::guest::layout::{Control, GUEST_END, SLOT_BYTES, SLOTS};
+use crate::guest::layout::{Control, GUEST_END, SLOT_BYTES, SLOTS, TITLE_BASE, TITLE_BYTES};
 use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::shared::SharedMap;
@@ -226,6 +226,13 @@ impl AddressSpace for Process {
             .map(|n| n.parse::<u64>().unwrap_or(0));
         let (total, resident) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
         (resident.saturating_mul(PAGE_SIZE), total.saturating_mul(PAGE_SIZE))
+    }
+
+    fn set_title(&self, title: &[u8]) {
+        // One string up to the first zero, whatever a longer title left behind it.
+        let mut page = title.get(..size(TITLE_BYTES) - 1).unwrap_or(title).to_vec();
+        page.push(0);
+        self.with_alive(|pid| vm::write(pid, TITLE_BASE, &page));
     }
 
     fn kill(&self) {

@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 
 use crate::orders::{map_boot_channel, map_stack, set_stack};
-use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, VDSO_BASE};
+use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, VDSO_BASE};
 use crate::sys::{self, KernelSigaction, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use crate::{Thread, on_signal, serve_new};
 
@@ -119,10 +119,44 @@ unsafe fn confine(boot: *mut Boot) -> Result<(), (u64, i64)> {
                 }
             }
         }
+        entitle();
         step(8, sys::PRCTL, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0])?;
         (*boot).listener = install_filter(boot)?;
     }
     Ok(())
+}
+
+/// Tells the kernel that the command line is in a page of its own; it reads the page as one string if its first byte is not
+/// zero. Kernels without `CONFIG_CHECKPOINT_RESTORE` refuse, then processes show as `[guest]`.
+unsafe fn entitle() {
+    const PR_SET_MM: u64 = 35;
+    const PR_SET_MM_MAP: u64 = 14;
+    const READ_WRITE: u64 = 3;
+    const PRIVATE_ANONYMOUS_FIXED: u64 = 0x32;
+    const NO_FD: u64 = !0;
+    // code, data, heap, stack, arguments, environment, auxiliary vector with its size, program: as the kernel wants them.
+    let map: [u64; 13] = [
+        TITLE_BASE,
+        TITLE_BASE + 1,
+        TITLE_BASE,
+        TITLE_BASE,
+        TITLE_BASE,
+        TITLE_BASE,
+        TITLE_BASE,
+        TITLE_BASE,
+        TITLE_BASE + 1,
+        TITLE_BASE + 1,
+        TITLE_BASE + TITLE_BYTES,
+        0,
+        (u32::MAX as u64) << 32,
+    ];
+    // SAFETY: the page is the platform's and nothing else is there; the structure is read by the kernel.
+    unsafe {
+        let page = [TITLE_BASE, TITLE_BYTES, READ_WRITE, PRIVATE_ANONYMOUS_FIXED, NO_FD, 0];
+        if sys::syscall(sys::MMAP, page) >= 0 {
+            sys::syscall(sys::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, &raw const map as u64, size_of_val(&map) as u64, 0, 0]);
+        }
+    }
 }
 
 /// Moves the vDSO and its data pages, several mappings side by side, out of the guest's range. Where the host has sealed them

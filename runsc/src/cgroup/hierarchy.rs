@@ -22,6 +22,11 @@ impl Hierarchy {
         self.controllers.iter().any(|c| c == controller)
     }
 
+    /// Whether that directory is one of its groups.
+    pub fn holds(&self, dir: &Path) -> bool {
+        dir.starts_with(&self.mount)
+    }
+
     /// Where a group's directory is.
     pub fn directory(&self, wanted: &Path) -> PathBuf {
         match wanted.strip_prefix("/") {

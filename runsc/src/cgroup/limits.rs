@@ -9,8 +9,9 @@ use oci_spec::runtime::LinuxResources;
 use super::hierarchy::Hierarchy;
 use crate::error::{Error, Result, words};
 
-/// Threads of the Sentry and the Gofer, which are in the group but not what the limit is meant for.
-const OWN_THREADS: i64 = 24;
+/// Room for threads of the Sentry and the Gofer (some per processor), stubs of `exec` and processes about to be reaped, which
+/// are in the group but not what the limit is meant for. The guest's kernel keeps to the exact number.
+const OWN_THREADS: i64 = 192;
 
 /// One value for one file.
 pub(super) struct Limit {
@@ -69,6 +70,7 @@ pub fn apply(
     notes: &mut Vec<String>,
 ) -> Result<()> {
     super::devices::apply(resources, hierarchies, dirs)?;
+    let mut again = Vec::new();
     for limit in for_host(resources, hierarchies) {
         let place = hierarchies.iter().zip(dirs).find(|(h, _)| h.has(limit.controller));
         let Some((_, dir)) = place else {
@@ -80,8 +82,12 @@ pub fn apply(
             }
             continue;
         };
-        write(dir, &limit)?;
+        if write(dir, &limit).is_err() {
+            again.push((dir, limit));
+        }
     }
+    // One limit may have to be raised before another can be: memory with swap, a quota with its period.
+    again.iter().try_for_each(|(dir, limit)| write(dir, limit))?;
     for (file, value) in resources.unified().iter().flatten() {
         let Some((_, dir)) = hierarchies.iter().zip(dirs).find(|(h, _)| h.v2) else {
             return Err(Error::new(

@@ -6,13 +6,16 @@
 pub mod devices;
 mod hierarchy;
 mod limits;
+mod oom;
 mod rare;
+mod stats;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Globals;
@@ -21,6 +24,8 @@ use crate::error::{Context, Error, Result};
 use hierarchy::Hierarchy;
 #[cfg(test)]
 pub use limits::limits_something;
+pub use oom::Oom;
+pub use stats::stats;
 
 /// What a container has of the host's control groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +48,7 @@ pub fn create(plan: &Plan, globals: &Globals, notes: &mut Vec<String>) -> Result
         dirs: Vec::new(),
         made: Vec::new(),
     };
-    match fill(&mut record, &hierarchies, &wanted, plan, notes) {
+    match fill(&mut record, &hierarchies, &wanted, plan.resources.as_ref(), notes) {
         Ok(()) => Ok(Some(record)),
         // An ordinary user rarely has a group of his own to divide.
         Err(e) if globals.is_rootless() => {
@@ -62,7 +67,7 @@ fn fill(
     record: &mut CgroupRecord,
     hierarchies: &[Hierarchy],
     wanted: &Path,
-    plan: &Plan,
+    resources: Option<&LinuxResources>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for hierarchy in hierarchies {
@@ -70,10 +75,34 @@ fn fill(
         make(hierarchy, &dir, &mut record.made)?;
         record.dirs.push(dir);
     }
-    if let Some(resources) = &plan.resources {
+    if let Some(resources) = resources {
         limits::apply(resources, hierarchies, &record.dirs, notes)?;
     }
     Ok(())
+}
+
+/// Makes a group, without limits, for a container that runs already.
+pub fn adopt(id: &str) -> Result<CgroupRecord> {
+    let mut record = CgroupRecord {
+        dirs: Vec::new(),
+        made: Vec::new(),
+    };
+    match fill(&mut record, &hierarchy::find()?, Path::new(id), None, &mut Vec::new()) {
+        Ok(()) => Ok(record),
+        Err(e) => {
+            remove(&record);
+            Err(e)
+        }
+    }
+}
+
+/// Changes limits; those that are not given stay.
+pub fn update(record: &CgroupRecord, resources: &LinuxResources, notes: &mut Vec<String>) -> Result<()> {
+    let mut hierarchies = hierarchy::find()?;
+    let dir = |h: &Hierarchy| record.dirs.iter().find(|dir| h.holds(dir)).cloned();
+    hierarchies.retain(|h| dir(h).is_some());
+    let dirs: Vec<PathBuf> = hierarchies.iter().filter_map(dir).collect();
+    limits::apply(resources, &hierarchies, &dirs, notes)
 }
 
 /// Moves a process in.

@@ -1,6 +1,6 @@
 //! `runsc create` and `runsc run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -59,7 +59,7 @@ pub struct RunArgs {
 
 pub fn create(env: &Env<'_>, args: &CreateArgs) -> Result<i32> {
     let (plan, bundle) = plan(env, args)?;
-    let terminal = terminal(args, plan.container.process.terminal, true)?;
+    let terminal = terminal(args.console_socket.as_deref(), plan.container.process.terminal, true)?;
     let container = env.store.create(&args.id)?;
     sandbox::create(env, container, &start(args, bundle, terminal, false), plan)?;
     Ok(0)
@@ -68,7 +68,11 @@ pub fn create(env: &Env<'_>, args: &CreateArgs) -> Result<i32> {
 pub fn run(env: &Env<'_>, args: &RunArgs) -> Result<i32> {
     let _ = args.no_subreaper;
     let (plan, bundle) = plan(env, &args.create)?;
-    let terminal = terminal(&args.create, plan.container.process.terminal, args.detach)?;
+    let terminal = terminal(
+        args.create.console_socket.as_deref(),
+        plan.container.process.terminal,
+        args.detach,
+    )?;
     let container = env.store.create(&args.create.id)?;
     let start = start(&args.create, bundle, terminal, !args.detach);
     if args.detach {
@@ -109,9 +113,9 @@ fn start(args: &CreateArgs, bundle: PathBuf, terminal: Terminal, foreground: boo
 }
 
 /// Where the guest's terminal is, with runc's complaints.
-fn terminal(args: &CreateArgs, wanted: bool, detached: bool) -> Result<Terminal> {
-    match (wanted, &args.console_socket) {
-        (true, Some(socket)) if detached => Ok(Terminal::Socket(socket.clone())),
+pub fn terminal(socket: Option<&Path>, wanted: bool, detached: bool) -> Result<Terminal> {
+    match (wanted, socket) {
+        (true, Some(socket)) if detached => Ok(Terminal::Socket(socket.to_owned())),
         (true, None) if !detached => Ok(Terminal::Own),
         (true, None) => Err(Error::new(
             "cannot allocate tty if runsc will detach without setting console socket",

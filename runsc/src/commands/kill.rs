@@ -26,7 +26,7 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
     let signal = parse_signal(&args.signal).ok_or_else(|| Error::new(format!("unknown signal {:?}", args.signal)))?;
     let record = env.store.load(&args.id)?;
     let status = record.status();
-    if !matches!(status, Status::Created | Status::Running) {
+    if !matches!(status, Status::Created | Status::Running | Status::Paused) {
         return Err(Error::new(format!(
             "container not running: {} is {}",
             args.id,
@@ -43,6 +43,16 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
         return Ok(0);
     }
     let sent = control::signal(&env.store.dir(&args.id), &args.id, signal, args.all);
+    if status == Status::Paused && signal == Signal::KILL.as_raw() && sent.is_ok() {
+        // Nothing else would be seen before `resume`.
+        let (container, mut record) = super::pause::open(env, &args.id)?;
+        if record.status() == Status::Paused
+            && let Err(e) = super::pause::thaw(&container, &mut record)
+            && record.status() != Status::Stopped
+        {
+            return Err(e);
+        }
+    }
     match (sent, record.sandbox) {
         (Ok(()), _) => Ok(0),
         // What does not answer can still be ended.

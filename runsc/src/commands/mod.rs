@@ -1,15 +1,23 @@
 //! One file per verb.
 
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod do_cmd;
+pub mod events;
+pub mod exec;
+pub mod features;
 pub mod install;
 pub mod kill;
 pub mod list;
+pub mod pause;
+pub mod ps;
 pub mod spec;
 pub mod start;
 pub mod state;
 pub mod syscalls;
+pub mod update;
+pub mod wait;
 
 use crate::cli::{Cli, Globals, Verb};
 use crate::error::{Context, Result};
@@ -38,7 +46,17 @@ pub fn dispatch(cli: Cli, log: &Log) -> Result<i32> {
         Verb::State(args) => state::run(&env, &args.id),
         Verb::Kill(args) => kill::run(&env, &args),
         Verb::Delete(args) => delete::run(&env, &args),
+        Verb::Exec(args) => exec::run(&env, &args),
         Verb::List(args) => list::run(&env, &args),
+        Verb::Ps(args) => ps::run(&env, &args),
+        Verb::Pause(args) => pause::pause(&env, &args.id),
+        Verb::Resume(args) => pause::resume(&env, &args.id),
+        Verb::Update(args) => update::run(&env, &args),
+        Verb::Events(args) => events::run(&env, &args),
+        Verb::Wait(args) => wait::run(&env, &args),
+        Verb::Features => features::run(),
+        Verb::Checkpoint(args) => checkpoint::checkpoint(&args),
+        Verb::Restore(args) => checkpoint::restore(&args),
         Verb::Spec(args) => spec::run(&env, &args),
         Verb::Install(args) => install::install(&args),
         Verb::Uninstall(args) => install::uninstall(&args),

@@ -21,7 +21,8 @@ pub use hooks::{Hook, Hooks};
 pub use mounts::GoferMount;
 pub use namespaces::{IdMap, Network};
 pub use plan::{Plan, plan};
-pub use read::{Bundle, parse, read_bundle};
+pub use process::process_config;
+pub use read::{Bundle, parse, read_bundle, read_file};
 
 use crate::error::Error;
 

@@ -23,8 +23,13 @@ pub struct Bundle {
 /// Reads `config.json` of a bundle.
 pub fn read_bundle(dir: &Path) -> Result<Bundle> {
     let dir = dir.canonicalize().context(|| format!("bundle {}", dir.display()))?;
-    let path = dir.join("config.json");
-    let file = std::fs::File::open(&path).context(|| path.display().to_string())?;
+    let (spec, notes) = parse(&read_file(&dir.join("config.json"))?)?;
+    Ok(Bundle { dir, spec, notes })
+}
+
+/// Reads a file with a configuration in it, whose size is not believed.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).context(|| path.display().to_string())?;
     if !file.metadata().context(|| path.display().to_string())?.is_file() {
         return Err(Error::new(format!("{}: not a regular file", path.display())));
     }
@@ -39,8 +44,7 @@ pub fn read_bundle(dir: &Path) -> Result<Bundle> {
             MAX_BYTES >> 20
         )));
     }
-    let (spec, notes) = parse(&text)?;
-    Ok(Bundle { dir, spec, notes })
+    Ok(text)
 }
 
 /// Parses the text of a config.json; gives notes on what was ignored.

@@ -1,13 +1,19 @@
 //! Talking to a running sandbox: its control socket and its start fifo, both in the state directory.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use sentry::boot::control::{Reply, Request};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use sentry::boot::control::{ProcessInfo, Reply, Request};
 
 use crate::error::{Context, Error, Result};
 
@@ -20,6 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The fifo on which a created container waits.
 pub fn start_fifo(dir: &Path) -> PathBuf {
     dir.join("start")
+}
+
+/// Where the sandbox writes the wait status of the first process at its end.
+pub fn exit_file(dir: &Path) -> PathBuf {
+    dir.join("exit")
 }
 
 /// Lets a created container run.
@@ -61,13 +72,51 @@ pub fn signal(dir: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     )?)
 }
 
+/// Stops every task of the sandbox.
+pub fn pause(dir: &Path) -> Result<()> {
+    done(request(dir, &Request::Pause)?)
+}
+
+/// Lets them go on.
+pub fn resume(dir: &Path) -> Result<()> {
+    done(request(dir, &Request::Resume)?)
+}
+
+/// Changes the limits that the guest's kernel keeps.
+pub fn update(dir: &Path, id: &str, pids_limit: Option<u64>) -> Result<()> {
+    let container = id.to_owned();
+    done(request(dir, &Request::Update { container, pids_limit })?)
+}
+
+/// The processes of a container.
+pub fn processes(dir: &Path, id: &str) -> Result<Vec<ProcessInfo>> {
+    let container = id.to_owned();
+    match request(dir, &Request::Processes { container })? {
+        Reply::Processes { list } => Ok(list),
+        other => done(other).map(|()| Vec::new()),
+    }
+}
+
+/// Waits for a process of the container; gives its wait status.
+pub fn wait(dir: &Path, id: &str, pid: i32) -> Result<i32> {
+    let connection = Connection::new(dir)?;
+    let container = id.to_owned();
+    connection.be_patient()?;
+    connection.send(&Request::Wait { container, pid }, &[])?;
+    match connection.receive()? {
+        Some(Reply::Ended { status }) => Ok(status),
+        // The sandbox has ended, and killed it.
+        None => Ok(nix::libc::SIGKILL),
+        Some(other) => done(other).map(|()| 0),
+    }
+}
+
 /// Tells the container that its terminal has another size.
 pub fn resize(dir: &Path, id: &str) -> Result<()> {
     done(request(
         dir,
         &Request::Resize {
             container: id.to_owned(),
-            pid: 1,
         },
     )?)
 }
@@ -82,20 +131,74 @@ fn done(reply: Reply) -> Result<()> {
 
 /// Asks and waits for the answer.
 fn request(dir: &Path, request: &Request) -> Result<Reply> {
-    let what = || "control socket of the sandbox";
-    let socket = new_socket(SocketFlags::empty()).context(what)?;
-    let (_dir, address) = address(dir)?;
-    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, Some(PATIENCE))
-        .context(what)?;
-    rustix::net::connect(&socket, &address).context(what)?;
-    let text = serde_json::to_vec(request).context(what)?;
-    rustix::net::send(&socket, &text, SendFlags::NOSIGNAL).context(what)?;
-    let mut reply = vec![0; MAX_REPLY];
-    let (got, _) = rustix::net::recv(&socket, &mut reply, RecvFlags::empty()).context(what)?;
-    if got == 0 {
-        return Err(Error::new("the sandbox closed its control socket"));
+    let connection = Connection::new(dir)?;
+    connection.send(request, &[])?;
+    connection.receive()?.ok_or_else(closed)
+}
+
+/// What the end of a connection means before an answer has come.
+pub fn closed() -> Error {
+    Error::new("container not running: the sandbox closed its control socket")
+}
+
+/// A connection to the sandbox.
+pub struct Connection {
+    pub socket: OwnedFd,
+}
+
+impl Connection {
+    pub fn new(dir: &Path) -> Result<Self> {
+        let socket = new_socket(SocketFlags::empty()).context(|| SOCKET)?;
+        let (_dir, address) = address(dir)?;
+        set_patience(&socket, Some(PATIENCE))?;
+        match rustix::net::connect(&socket, &address) {
+            // What listened there has ended, or was never there.
+            Err(Errno::CONNREFUSED | Errno::NOENT) => Err(Error::new("container not running")),
+            other => other.context(|| SOCKET).map(|()| Self { socket }),
+        }
     }
-    serde_json::from_slice(reply.get(..got).unwrap_or_default()).context(what)
+
+    /// Sends a request, with descriptors.
+    pub fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        let text = serde_json::to_vec(request).context(|| SOCKET)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Error::new(format!("{} descriptors are too many", fds.len())));
+        }
+        rustix::net::sendmsg(&self.socket, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)
+            .map(drop)
+            .context(|| SOCKET)
+    }
+
+    /// The next answer; none at the connection's end.
+    pub fn receive(&self) -> Result<Option<Reply>> {
+        let mut reply = vec![0; MAX_REPLY];
+        let got = loop {
+            match rustix::net::recv(&self.socket, &mut reply, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Ok(None),
+                other => break other.context(|| SOCKET)?.0,
+            }
+        };
+        if got == 0 {
+            return Ok(None);
+        }
+        let reply = serde_json::from_slice(reply.get(..got).unwrap_or_default());
+        reply.map(Some).context(|| SOCKET)
+    }
+
+    /// Answers may take any time from now on.
+    pub fn be_patient(&self) -> Result<()> {
+        set_patience(&self.socket, None)
+    }
+}
+
+const SOCKET: &str = "control socket of the sandbox";
+
+fn set_patience(socket: &OwnedFd, patience: Option<Duration>) -> Result<()> {
+    let timeout = rustix::net::sockopt::Timeout::Recv;
+    rustix::net::sockopt::set_socket_timeout(socket, timeout, patience).context(|| SOCKET)
 }
 
 fn new_socket(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {

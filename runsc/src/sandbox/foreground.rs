@@ -45,6 +45,11 @@ impl Signals {
         let fd = SignalFd::with_flags(&set, flags).context(|| "signalfd")?;
         Ok(Self { fd })
     }
+
+    /// Where they are read.
+    pub fn fd(&self) -> &SignalFd {
+        &self.fd
+    }
 }
 
 /// Waits until the sandbox has ended; gives the code to exit with.

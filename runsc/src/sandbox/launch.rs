@@ -15,7 +15,7 @@ use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, Sandbox
 
 use super::boot::{BootMessage, MESSAGE_FD};
 use super::gofer::GoferMessage;
-use super::{Start, Terminal, control, gofer, program, terminal, userns};
+use super::{Start, Terminal, control, gofer, preserve, program, terminal, userns};
 use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
 use crate::config::{IdMap, Network, Plan};
@@ -114,6 +114,7 @@ pub fn launch(
         start: Some(donated.add(start_read)),
         gofer_alive: Some(donated.add(alive)),
         control: Some(donated.add(control::listen(container.dir())?)),
+        exit: Some(donated.add(exit_file(container)?)),
         log: log_file(env)?.map(|fd| donated.add(fd)),
         ..BootFds::default()
     };
@@ -122,8 +123,7 @@ pub fn launch(
         .into_iter()
         .map(|fd| donated.add(fd))
         .collect();
-    for number in 3..3 + i32::try_from(start.preserve_fds).unwrap_or(0) {
-        let fd = platform::host::inherited::take(number).context(|| format!("--preserve-fds: descriptor {number}"))?;
+    for (number, fd) in preserve::take(start.preserve_fds)? {
         fds.extra.push((number, donated.add(fd)));
     }
     let sandbox = SandboxConfig {
@@ -137,6 +137,12 @@ pub fn launch(
         exclusive_rootfs: env.globals.file_access == FileAccess::Exclusive,
         cpus,
         total_memory: total_memory(&plan),
+        pids_limit: plan
+            .resources
+            .as_ref()
+            .and_then(|r| r.pids().as_ref())
+            .and_then(|p| u64::try_from(p.limit()).ok())
+            .filter(|limit| *limit > 0),
     };
     let network = join_network(&plan.network, sandbox.network)?;
     let message = BootMessage {
@@ -224,7 +230,7 @@ fn connections(count: u32) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
     Ok(pairs.into_iter().unzip())
 }
 
-fn message_file<T: serde::Serialize>(message: &T) -> Result<OwnedFd> {
+pub fn message_file<T: serde::Serialize>(message: &T) -> Result<OwnedFd> {
     let what = || "donated configuration";
     let mut file = File::from(rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC).context(what)?);
     file.write_all(&serde_json::to_vec(message).context(what)?)
@@ -384,6 +390,13 @@ fn start_pipe(container: &Container, foreground: bool) -> Result<(OwnedFd, Optio
     Ok((fifo.into(), None))
 }
 
+/// Where the Sentry leaves its last words.
+fn exit_file(container: &Container) -> Result<OwnedFd> {
+    let path = control::exit_file(container.dir());
+    let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+    file.map(OwnedFd::from).context(|| path.display().to_string())
+}
+
 fn log_file(env: &Env<'_>) -> Result<Option<OwnedFd>> {
     match &env.globals.debug_log {
         Some(path) => Ok(Some(log::append(path)?.into())),
@@ -397,7 +410,8 @@ fn log_file(env: &Env<'_>) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedFd>> {
+/// What becomes the standard streams: three descriptors, or a terminal.
+pub fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedFd>> {
     let what = || "standard streams";
     match terminal {
         Terminal::None => Ok(vec![

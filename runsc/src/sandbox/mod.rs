@@ -2,11 +2,15 @@
 
 mod boot;
 pub mod control;
+pub mod exec;
 mod foreground;
 mod gofer;
 mod jail;
 mod launch;
+mod preserve;
+pub mod processes;
 mod program;
+mod stub;
 mod terminal;
 mod userns;
 
@@ -15,6 +19,8 @@ use std::time::Duration;
 
 pub use boot::boot_main;
 pub use gofer::gofer_main;
+pub use preserve::note as note_inherited;
+pub use stub::stub_main;
 pub use terminal::have_own as have_own_terminal;
 
 use crate::cgroup;

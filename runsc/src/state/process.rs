@@ -27,7 +27,7 @@ impl Process {
     }
 
     /// A handle, if it still runs.
-    fn open(self) -> Option<OwnedFd> {
+    pub fn open(self) -> Option<OwnedFd> {
         let fd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // The number is pinned by the handle now; what it names must still be the process that was meant.
         self.alive().then_some(fd)
@@ -37,6 +37,13 @@ impl Process {
     pub fn signal(self, signal: Signal) -> bool {
         self.open()
             .is_some_and(|fd| rustix::process::pidfd_send_signal(fd, signal).is_ok())
+    }
+
+    /// Waits until it has ended, however long it takes.
+    pub fn wait(self) {
+        if let Some(fd) = self.open() {
+            while !wait_gone(&fd, Duration::from_secs(3600)) && self.alive() {}
+        }
     }
 
     /// SIGKILL, and waits until nothing of it runs. False if it would not go.

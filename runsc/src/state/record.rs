@@ -15,6 +15,8 @@ pub enum Phase {
     Creating,
     Created,
     Started,
+    /// Started; written before the sandbox is told to stop and after it is told to go on, so that a `resume` always helps.
+    Paused,
 }
 
 /// The runtime-spec's states.
@@ -24,6 +26,7 @@ pub enum Status {
     Creating,
     Created,
     Running,
+    Paused,
     Stopped,
 }
 
@@ -33,6 +36,7 @@ impl Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -70,6 +74,7 @@ impl Record {
             _ if !self.sandbox.is_some_and(Process::alive) => Status::Stopped,
             Phase::Created => Status::Created,
             Phase::Started => Status::Running,
+            Phase::Paused => Status::Paused,
         }
     }
 
@@ -82,7 +87,7 @@ impl Record {
     /// The pid that is shown: 0 once stopped, as runc does.
     pub fn shown_pid(&self) -> i32 {
         match (self.status(), self.sandbox) {
-            (Status::Created | Status::Running, Some(p)) => p.pid,
+            (Status::Created | Status::Running | Status::Paused, Some(p)) => p.pid,
             _ => 0,
         }
     }

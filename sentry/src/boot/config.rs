@@ -32,6 +32,9 @@ pub struct SandboxConfig {
     pub cpus: u32,
     /// Bytes of memory that the guest is told of (`/proc/meminfo`).
     pub total_memory: u64,
+    /// Most tasks of the guest; the host's own limit leaves room for the sandbox's threads.
+    #[serde(default)]
+    pub pids_limit: Option<u64>,
 }
 
 /// `--network`.
@@ -65,6 +68,9 @@ pub struct BootFds {
     pub gofer_alive: Option<i32>,
     /// A directory fd of a host procfs that shows the Sentry's pid namespace.
     pub proc: Option<i32>,
+    /// A file for the wait status of the first process, as a decimal number.
+    #[serde(default)]
+    pub exit: Option<i32>,
     /// Further fds for the guest: (fd in the guest, inherited fd). `--preserve-fds`.
     pub extra: Vec<(i32, i32)>,
 }

@@ -2,15 +2,22 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::control::{ProcessInfo, Reply, Request};
 use super::stdio::Stdio;
 use super::{Failed, launch};
+use crate::executor::Executor;
 use crate::fs::mount::MountNamespace;
 use crate::kernel::Kernel;
 use crate::signal::{SigInfo, Signal};
 use crate::sync::Mutex;
 use crate::task::{Cx, Nsproxy, ThreadGroup};
+
+/// How long the sandbox's end waits for those that want to hear of it.
+const LAST_WORDS_NS: u64 = 1_000_000_000;
+
+type Seccomp = Option<Vec<(u16, u8, u8, u32)>>;
 
 /// A container of the sandbox.
 pub struct Container {
@@ -18,11 +25,15 @@ pub struct Container {
     id: String,
     mounts: Arc<MountNamespace>,
     ns: Nsproxy,
+    /// The profile of config.json, which binds every process of the container.
+    seccomp: Seccomp,
     init: Arc<ThreadGroup>,
     /// The first process, until it is started.
     waiting: Mutex<Option<Cx>>,
-    /// Terminals by process, for changes of their size.
-    terminals: Mutex<Vec<(i32, Stdio)>>,
+    /// Of the first process.
+    terminal: Mutex<Option<Stdio>>,
+    /// Processes of `runsc exec` whose end has not been told yet.
+    pub(super) execs: AtomicUsize,
 }
 
 fn failed(message: impl Into<String>) -> Reply {
@@ -38,20 +49,27 @@ impl Container {
         id: String,
         mounts: Arc<MountNamespace>,
         ns: Nsproxy,
+        seccomp: Seccomp,
         cx: Cx,
         stdio: Stdio,
     ) -> Arc<Container> {
         let init = cx.task.group.clone();
-        let terminals = Mutex::new(vec![(init.pid.own(), stdio)]);
         Arc::new(Container {
             kernel,
             id,
             mounts,
             ns,
+            seccomp,
             init,
             waiting: Mutex::new(Some(cx)),
-            terminals,
+            terminal: Mutex::new(Some(stdio)),
+            execs: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether it has that id.
+    pub(super) fn is(&self, id: &str) -> bool {
+        self.id == id
     }
 
     /// Lets the first process run.
@@ -61,41 +79,38 @@ impl Container {
         }
     }
 
-    /// Waits for the end of the first process; gives the exit code for the shell, 128 + signal for a signal.
+    /// Waits for the end of the first process; gives its wait status.
     pub async fn finished(&self) -> i32 {
         let status = ended(&self.init).await;
-        let terminals: Vec<(i32, Stdio)> = std::mem::take(&mut *self.terminals.lock());
-        for (_, stdio) in terminals {
+        let terminal = self.terminal.lock().take();
+        if let Some(stdio) = terminal {
             stdio.drain().await;
         }
-        match status & 0x7f {
-            0 => (status >> 8) & 0xff,
-            signal => 128 + signal,
+        // Those that `runsc exec` started are being killed: whoever waits for them hears of it.
+        let end = Executor::now().saturating_add(LAST_WORDS_NS);
+        while self.execs.load(Ordering::SeqCst) > 0 && Executor::now() < end {
+            crate::wait::sleep_until(&self.kernel.executor, Executor::now() + 500_000).await;
         }
+        status
     }
 
     /// Serves a control request.
-    pub async fn answer(&self, request: Request, fds: Vec<OwnedFd>) -> Reply {
+    pub async fn answer(&self, request: Request) -> Reply {
         let known = match &request {
             Request::Signal { container, .. }
             | Request::Exec { container, .. }
             | Request::Wait { container, .. }
             | Request::Processes { container }
-            | Request::Resize { container, .. } => *container == self.id,
-            Request::Pause | Request::Resume => true,
+            | Request::Resize { container } => *container == self.id,
+            Request::Update { container, .. } => *container == self.id,
+            Request::Pause | Request::Resume | Request::Tell { .. } | Request::Resized => true,
         };
         if !known {
             return failed("no such container in this sandbox");
         }
         match request {
             Request::Signal { signal, all, .. } => self.signal(signal, all),
-            Request::Exec { process, .. } => match self.exec(&process, fds).await {
-                Ok(pid) => Reply::Started { pid },
-                Err(f) => Reply::Failed {
-                    message: f.message,
-                    exit_code: f.exit_code,
-                },
-            },
+            Request::Exec { .. } | Request::Tell { .. } | Request::Resized => failed("not on this connection"),
             Request::Wait { pid, .. } => match self.kernel.tasks.process(&self.ns.pid_for_children, pid) {
                 Some(group) => Reply::Ended {
                     status: ended(&group).await,
@@ -103,14 +118,19 @@ impl Container {
                 None => failed(format!("no process {pid}")),
             },
             Request::Processes { .. } => Reply::Processes { list: self.processes() },
-            Request::Resize { pid, .. } => {
-                for (_, stdio) in self.terminals.lock().iter().filter(|(p, _)| *p == pid) {
+            Request::Resize { .. } => {
+                if let Some(stdio) = &*self.terminal.lock() {
                     stdio.resize();
                 }
                 Reply::Done
             }
             Request::Pause => {
                 self.kernel.tasks.freeze();
+                self.all_stopped().await;
+                Reply::Done
+            }
+            Request::Update { pids_limit, .. } => {
+                self.kernel.tasks.set_limit(pids_limit);
                 Reply::Done
             }
             Request::Resume => {
@@ -144,17 +164,46 @@ impl Container {
         Reply::Done
     }
 
-    async fn exec(&self, process: &super::config::ProcessConfig, fds: Vec<OwnedFd>) -> Result<i32, Failed> {
-        let stdio = Stdio::new(&self.kernel, &self.mounts, fds, process)?;
-        let mut cx = launch::spawn(&self.kernel, &self.mounts, self.ns.clone(), process, &stdio).await?;
+    /// Makes and starts a further process; fds beyond its standard streams get the numbers of `extra`.
+    pub(super) async fn exec(
+        &self,
+        process: &super::config::ProcessConfig,
+        mut fds: Vec<OwnedFd>,
+        extra: &[i32],
+    ) -> Result<(Arc<ThreadGroup>, Stdio), Failed> {
+        if self.init.has_ended() {
+            return Err(Failed::new("container not running"));
+        }
+        let streams = if process.terminal { 1 } else { 3 };
+        if fds.len() != extra.len().saturating_add(streams) {
+            return Err(Failed::new(format!("{} descriptors came with the request", fds.len())));
+        }
+        let process = &super::config::ProcessConfig {
+            seccomp: self.seccomp.clone(),
+            ..process.clone()
+        };
+        let further = fds.split_off(streams);
+        let mut stdio = Stdio::new(&self.kernel, &self.mounts, fds, process)?;
+        let mut cx = launch::spawn(&self.kernel, &self.mounts, self.ns.clone(), process, &mut stdio).await?;
+        for (number, fd) in extra.iter().zip(further) {
+            let file = super::stdio::host_file(&self.kernel, fd)?;
+            let _ = cx.task.files().put(*number, file, false);
+        }
         if let Err(f) = launch::load(&mut cx, process).await {
             self.kernel.abandon(cx, f.exit_code << 8);
             return Err(f);
         }
-        let pid = cx.task.group.pid.own();
-        self.terminals.lock().push((pid, stdio));
+        let group = cx.task.group.clone();
         self.kernel.start(cx);
-        Ok(pid)
+        Ok((group, stdio))
+    }
+
+    /// Waits until no guest code runs any more.
+    async fn all_stopped(&self) {
+        let end = Executor::now().saturating_add(LAST_WORDS_NS);
+        while self.kernel.tasks.runs_guest() && Executor::now() < end {
+            crate::wait::sleep_until(&self.kernel.executor, Executor::now() + 200_000).await;
+        }
     }
 
     fn processes(&self) -> Vec<ProcessInfo> {
@@ -176,7 +225,7 @@ impl Container {
 }
 
 /// Waits until the process has ended; gives its wait status.
-async fn ended(group: &Arc<ThreadGroup>) -> i32 {
+pub(super) async fn ended(group: &Arc<ThreadGroup>) -> i32 {
     let wait = crate::wait::InternalWait::new(&group.exit_wait);
     loop {
         if group.has_ended()

@@ -18,13 +18,25 @@ pub enum Request {
         /// To every process of the container.
         all: bool,
     },
-    /// `runsc exec`: a new process; stdio comes with the message (three fds, or one terminal).
+    /// `runsc exec`: a new process; stdio comes with the message (three fds, or one terminal), then the fds of `extra`.
+    ///
+    /// The connection stands for the process from then on: `Started`, then [`Request::Tell`] and [`Request::Resized`] without
+    /// replies, at last `Ended`. Who closes it before kills the process.
     Exec {
         /// Container.
         container: String,
         /// What to run.
         process: Box<ProcessConfig>,
+        /// Numbers of further fds in the guest. `--preserve-fds`.
+        extra: Vec<i32>,
     },
+    /// On the connection of an exec: a signal to its process.
+    Tell {
+        /// Signal number.
+        signal: i32,
+    },
+    /// On the connection of an exec: its terminal has another size.
+    Resized,
     /// Wait for the process to end (pid in the container's pid namespace; 1 is the first).
     Wait {
         /// Container.
@@ -37,17 +49,22 @@ pub enum Request {
         /// Container.
         container: String,
     },
-    /// The size of the terminal of the process changed: read it again from the terminal fd.
+    /// The size of the first process's terminal changed: read it again from the terminal fd.
     Resize {
         /// Container.
         container: String,
-        /// Process whose controlling terminal it is.
-        pid: i32,
     },
     /// Stop every task of the container.
     Pause,
     /// Let them go on.
     Resume,
+    /// `runsc update`: other limits.
+    Update {
+        /// Container.
+        container: String,
+        /// Most tasks; none: no limit.
+        pids_limit: Option<u64>,
+    },
 }
 
 /// What the Sentry answers.

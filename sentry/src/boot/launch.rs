@@ -163,8 +163,8 @@ impl Seed {
     /// Makes the first process, with its program loaded and not yet running.
     pub async fn launch(self) -> Result<Arc<Container>, Failed> {
         let process = self.config.process.clone();
-        let stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
-        let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &stdio).await?;
+        let mut stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
+        let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &mut stdio).await?;
         cx.task.group.mortal.store(self.config.mortal_init, Ordering::Relaxed);
         for (number, fd) in self.extra {
             let file = super::stdio::host_file(&self.kernel, fd)?;
@@ -176,6 +176,7 @@ impl Seed {
             self.config.id,
             self.mounts,
             self.ns,
+            process.seccomp,
             cx,
             stdio,
         ))
@@ -188,15 +189,16 @@ pub async fn spawn(
     mounts: &Arc<MountNamespace>,
     ns: Nsproxy,
     process: &ProcessConfig,
-    stdio: &Stdio,
+    stdio: &mut Stdio,
 ) -> Result<Cx, Failed> {
     let failed = |what: &str, e: Errno| Failed::new(format!("{what}: {}", text(e)));
     let root = mounts.root_path().map_err(|e| failed("root", e))?;
     let cred = cred(kernel, process);
-    let cwd = tree::directory(&root, &process.cwd, &Arc::new(cred.clone()))
-        .map_err(|e| failed(&format!("cwd {:?}", process.cwd), e))?;
+    let first = kernel.tasks.count() == 0;
+    let cwd = tree::directory(&root, &process.cwd, &Arc::new(cred.clone()), first)
+        .map_err(|e| failed(&format!("chdir to cwd ({:?})", process.cwd), e))?;
     let files = FdTable::new();
-    for (number, file) in stdio.files() {
+    for (number, file) in stdio.take_files() {
         files.put(number, file, false).map_err(|e| failed("stdio", e))?;
     }
     let (aspace, ctx) = kernel

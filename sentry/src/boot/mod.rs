@@ -4,6 +4,7 @@ pub mod config;
 pub mod container;
 pub mod control;
 mod copy;
+mod exec;
 mod launch;
 mod server;
 mod stdio;
@@ -80,11 +81,12 @@ fn boot(config: BootConfig, mut ready: Option<OwnedFd>, gofer: Option<OwnedFd>) 
         }
     };
     let proc_fd = config.fds.proc;
+    let exit = config.fds.exit.and_then(|n| donated(n, "exit").ok());
     let code = Arc::new(AtomicI32::new(128));
     let executor = kernel.executor.clone();
     let (executor2, code2) = (executor.clone(), code.clone());
     executor.spawn(async move {
-        code2.store(live(seed, ready, proc_fd).await, Ordering::SeqCst);
+        code2.store(live(seed, ready, exit, proc_fd).await, Ordering::SeqCst);
         executor2.stop();
     });
     if let Some(gofer) = gofer {
@@ -119,7 +121,7 @@ fn build(config: &BootConfig, ready: &mut Option<OwnedFd>) -> Result<(Arc<Kernel
 }
 
 /// The container from its first process to its end; gives the exit code.
-async fn live(seed: launch::Seed, ready: Option<OwnedFd>, proc_fd: Option<i32>) -> i32 {
+async fn live(seed: launch::Seed, ready: Option<OwnedFd>, exit: Option<OwnedFd>, proc_fd: Option<i32>) -> i32 {
     let executor = seed.kernel.executor.clone();
     let network = seed.kernel.config.network;
     let start = seed
@@ -155,7 +157,14 @@ async fn live(seed: launch::Seed, ready: Option<OwnedFd>, proc_fd: Option<i32>) 
         return 128;
     }
     container.start();
-    container.finished().await
+    let status = container.finished().await;
+    if let Some(exit) = exit {
+        let _ = rustix::io::write(&exit, status.to_string().as_bytes());
+    }
+    match status & 0x7f {
+        0 => (status >> 8) & 0xff,
+        signal => 128 + signal,
+    }
 }
 
 /// One byte on the pipe is the order to start; its end without is the end of the sandbox.

@@ -13,6 +13,7 @@ use rustix::net::{
 
 use super::container::Container;
 use super::control::{Reply, Request};
+use super::exec;
 use crate::executor::{Executor, FdEvents, HostFd};
 
 /// Largest request; an exec's arguments and environment fit.
@@ -55,22 +56,41 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Conta
         }
         let request = serde_json::from_slice::<Request>(buf.get(..len).unwrap_or_default());
         let reply = match request {
-            Ok(request) => container.answer(request, fds).await,
+            Ok(Request::Exec {
+                container: id,
+                process,
+                extra,
+            }) if container.is(&id) => {
+                drop(buf);
+                // Boxed, since all of loading a program is in it.
+                let serve: platform::BoxFuture<'_, ()> =
+                    Box::pin(exec::serve(&connection, &container, &process, fds, &extra));
+                return serve.await;
+            }
+            Ok(request) => container.answer(request).await,
             Err(e) => Reply::Failed {
                 message: format!("control request: {e}"),
                 exit_code: 128,
             },
         };
-        let Ok(text) = serde_json::to_vec(&reply) else { return };
-        let mut none = SendAncillaryBuffer::default();
-        if sendmsg(connection.fd(), &[IoSlice::new(&text)], &mut none, SendFlags::NOSIGNAL).is_err() {
+        if !send(&connection, &reply) {
             return;
         }
     }
 }
 
-fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HostErrno> {
-    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(8))];
+/// Sends a reply; false if nobody is there to take it.
+pub(super) fn send(connection: &HostFd, reply: &Reply) -> bool {
+    let Ok(text) = serde_json::to_vec(reply) else {
+        return false;
+    };
+    let mut none = SendAncillaryBuffer::default();
+    sendmsg(connection.fd(), &[IoSlice::new(&text)], &mut none, SendFlags::NOSIGNAL).is_ok()
+}
+
+/// Takes a packet, with the fds in it.
+pub(super) fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HostErrno> {
+    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(253))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let got = recvmsg(

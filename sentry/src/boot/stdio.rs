@@ -84,9 +84,10 @@ impl Stdio {
         })
     }
 
-    /// The files with their numbers.
-    pub fn files(&self) -> Vec<(i32, Arc<File>)> {
-        self.files.clone()
+    /// The files with their numbers. They are the process's own from then on: its end, or its `close`, closes them, which is
+    /// what readers on the host's side wait for.
+    pub fn take_files(&mut self) -> Vec<(i32, Arc<File>)> {
+        std::mem::take(&mut self.files)
     }
 
     /// Makes the terminal, if there is one, the controlling terminal of the new session.

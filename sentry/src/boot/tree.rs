@@ -329,11 +329,11 @@ impl Builder<'_> {
     }
 }
 
-/// The working directory of a process; made if missing, as runc does.
-pub fn directory(root: &Path, path: &str, cred: &Arc<Cred>) -> Result<Path> {
+/// The working directory of a process; as with runc, the first process's is made if it is missing.
+pub fn directory(root: &Path, path: &str, cred: &Arc<Cred>, make: bool) -> Result<Path> {
     let walker = Walker::with_root(root, cred.clone(), Lookup::FOLLOW | Lookup::DIRECTORY);
     match walker.start(-1, path.as_bytes())?.finish(path.as_bytes()) {
-        Err(Errno::ENOENT) => make_place(root, path, true, cred),
+        Err(Errno::ENOENT) if make => make_place(root, path, true, cred),
         other => other,
     }
 }

@@ -56,6 +56,7 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
         false => None,
     };
     let slots = child_slots(&cx.task, spec)?;
+    cx.task.kernel.tasks.lock().check_limit()?;
     let (ctx, mm) = child_thread(cx, spec).await?;
     let child = match insert(cx, spec, slots, &mm) {
         Ok(child) => child,
@@ -188,6 +189,7 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
     let signals = child_signals(me, flags);
 
     let mut table = tasks.lock();
+    table.check_limit()?;
     let pid = table.alloc_pid(&pid_ns, &spec.set_tid)?;
     if pid.own() != 1 {
         let init = table.pid(&pid_ns, 1).map(|p| p.number());

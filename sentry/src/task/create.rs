@@ -66,6 +66,10 @@ impl Kernel {
     /// Lets a new task run. Its program has been loaded.
     pub fn start(self: &Arc<Kernel>, cx: Cx) {
         let task = cx.task.clone();
+        // Made before the freeze could see it, or after: it does not run either way.
+        if self.tasks.is_frozen() {
+            task.interrupt();
+        }
         self.executor
             .spawn(super::current::as_current(task, super::run::run(cx)));
     }

@@ -30,6 +30,11 @@ impl TaskTable {
         }
     }
 
+    /// Whether any task is in guest code.
+    pub fn runs_guest(&self) -> bool {
+        self.all_tasks().iter().any(|task| task.in_guest.load(Ordering::SeqCst))
+    }
+
     /// True between [`TaskTable::freeze`] and [`TaskTable::thaw`].
     pub fn is_frozen(&self) -> bool {
         self.freezer.frozen.load(Ordering::SeqCst)

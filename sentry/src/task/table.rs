@@ -36,6 +36,10 @@ pub(super) struct Table {
     pub(super) pgrps: HashMap<i32, PgrpEntry>,
     pub(super) sessions: HashMap<i32, SessionEntry>,
     pub(super) tracing: super::ptrace::Tracing,
+    /// Threads that have not been released.
+    tasks: u64,
+    /// Most that `clone(2)` may make of them: the container's pids limit.
+    limit: Option<u64>,
 }
 
 struct Entry {
@@ -92,6 +96,16 @@ impl TaskTable {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock()
+    }
+
+    /// Sets the container's pids limit; those there are stay.
+    pub fn set_limit(&self, limit: Option<u64>) {
+        self.lock().limit = limit;
+    }
+
+    /// How many threads there are, zombies included.
+    pub fn count(&self) -> u64 {
+        self.lock().tasks
     }
 
     /// The thread with that number in `ns`.
@@ -220,8 +234,17 @@ impl Table {
         }
     }
 
+    /// Whether the pids limit lets one more be made.
+    pub(super) fn check_limit(&self) -> Result<()> {
+        match self.limit {
+            Some(limit) if self.tasks >= limit => Err(Errno::EAGAIN),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a task findable.
     pub(super) fn insert_task(&mut self, task: &Arc<Task>) {
+        self.tasks = self.tasks.saturating_add(1);
         for key in task.pid.keys() {
             self.pids.insert(
                 key,
@@ -235,11 +258,13 @@ impl Table {
 
     /// The task is gone; its numbers are free once no group or session has them.
     pub(super) fn remove_task(&mut self, pid: &Arc<Pid>) {
+        let mut had = false;
         for key in pid.keys() {
             if let Some(entry) = self.pids.get_mut(&key) {
-                entry.task = None;
+                had |= entry.task.take().is_some();
             }
         }
+        self.tasks = self.tasks.saturating_sub(u64::from(had));
         self.release_pid(pid);
     }
 

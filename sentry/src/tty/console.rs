@@ -11,11 +11,11 @@ use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, Termios};
 
 use super::{Tty, job};
-use crate::executor::FdEvents;
+use crate::executor::{FdEvents, FdKey};
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
 use crate::task::Task;
-use crate::wait::{Events, Listener};
+use crate::wait::{Events, Listener, WaitKey};
 
 /// Bytes moved at once.
 const PIECE: usize = 4096;
@@ -29,6 +29,8 @@ pub struct Console {
     again: AtomicBool,
     /// As it was found, to be put back.
     before: (OFlags, Option<Termios>),
+    /// Registrations, which keep this object alive.
+    keys: Mutex<Option<(FdKey, WaitKey)>>,
 }
 
 /// What has left one side and not reached the other.
@@ -61,6 +63,7 @@ impl Console {
             moving: Mutex::default(),
             again: AtomicBool::new(false),
             before: (flags, settings),
+            keys: Mutex::default(),
         });
         match size {
             Some((row, col)) if row > 0 && col > 0 => console.tty.set_winsize(Winsize {
@@ -71,11 +74,13 @@ impl Console {
             _ => console.resize(),
         }
         let listener: Arc<dyn Listener> = console.clone();
-        console
-            .kernel
-            .executor
-            .watch_fd(console.fd.as_fd(), FdEvents::IN | FdEvents::OUT, listener.clone())?;
-        console.tty.master_queue.listen(Events::READ | Events::WRITE, listener);
+        let host =
+            console
+                .kernel
+                .executor
+                .watch_fd(console.fd.as_fd(), FdEvents::IN | FdEvents::OUT, listener.clone())?;
+        let guest = console.tty.master_queue.listen(Events::READ | Events::WRITE, listener);
+        *console.keys.lock() = Some((host, guest));
         Ok(console)
     }
 
@@ -167,7 +172,7 @@ impl Console {
         }
     }
 
-    /// Gives the host's terminal back as it was found.
+    /// Gives the host's terminal back as it was found, and lets go of it: the last one to do so closes it for who reads it.
     pub fn restore(&self) {
         // No more pumping: with the flags as found, a read would block.
         self.moving.lock().host_gone = true;
@@ -175,6 +180,10 @@ impl Console {
             let _ = rustix::termios::tcsetattr(&self.fd, OptionalActions::Drain, settings);
         }
         let _ = rustix::fs::fcntl_setfl(&self.fd, self.before.0);
+        if let Some((host, guest)) = self.keys.lock().take() {
+            self.kernel.executor.unwatch_fd(self.fd.as_fd(), host);
+            self.tty.master_queue.remove(guest);
+        }
     }
 }
 

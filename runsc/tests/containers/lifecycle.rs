@@ -1,138 +1,14 @@
 //! Containers from create to delete, on this machine's own file system under an overlay in memory. Needs root.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of a test may fail it"
-)]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::host::{Host, code, gone, record};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-struct Host {
-    dir: TempDir,
-    platform: String,
-}
-
-impl Host {
-    fn new() -> Self {
-        let platform = std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
-        Self {
-            dir: TempDir::new().unwrap(),
-            platform,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
-        command
-            .arg("--root")
-            .arg(self.path("state"))
-            .arg("--platform")
-            .arg(&self.platform)
-            .args(args);
-        command.current_dir(self.dir.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn runsc(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// Starts what lives on: its standard streams go to the container, so that nobody may wait for their end.
-    fn detached(&self, args: &[&str]) -> Option<i32> {
-        let null = || Stdio::null();
-        let args = [&["--overlay2=root:memory"], args].concat();
-        self.command(&args)
-            .stdout(null())
-            .stderr(null())
-            .status()
-            .unwrap()
-            .code()
-    }
-
-    fn sh(&self, script: &str) -> Output {
-        self.runsc(&["do", "sh", "-c", script])
-    }
-
-    /// A bundle whose program is a shell script.
-    fn bundle(&self, script: &str) {
-        let spec = json!({
-            "ociVersion": "1.0.2",
-            "process": {
-                "args": ["/bin/sh", "-c", script], "cwd": "/", "user": { "uid": 0, "gid": 0 },
-                "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
-            },
-            "root": { "path": "/" },
-            "mounts": [
-                { "destination": "/proc", "type": "proc", "source": "proc" },
-                { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
-                { "destination": "/host", "type": "bind", "source": self.dir.path(), "options": ["rbind"] }
-            ],
-            "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] }
-        });
-        fs::write(self.path("config.json"), spec.to_string()).unwrap();
-    }
-
-    fn overlaid(&self, args: &[&str]) -> Output {
-        self.runsc(&[&["--overlay2=root:memory"], args].concat())
-    }
-
-    fn state(&self, id: &str) -> Value {
-        let output = self.runsc(&["state", id]);
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
-    }
-
-    fn wait_for(&self, what: &str, done: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !done() {
-            assert!(Instant::now() < deadline, "waited in vain for {what}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// No state, no process that was started from this state directory.
-    fn left_nothing(&self) {
-        self.wait_for("an empty state directory", || {
-            fs::read_dir(self.path("state")).map_or(0, Iterator::count) == 0
-        });
-    }
-}
-
-fn code(output: &Output) -> Option<i32> {
-    eprintln!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.status.code()
-}
-
-fn gone(pid: i64) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.contains(") Z "),
-        Err(_) => true,
-    }
-}
-
-fn record(dir: &Path, id: &str, process: &str) -> i64 {
-    let text = fs::read(dir.join("state").join(id).join("state.json")).unwrap();
-    serde_json::from_slice::<Value>(&text).unwrap()[process]["pid"]
-        .as_i64()
-        .unwrap()
-}
 
 #[test]
 fn exit_codes() {

@@ -1,0 +1,12 @@
+//! Containers as people and engines handle them. Needs root.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test may fail it"
+)]
+
+mod host;
+mod lifecycle;
+mod verbs;
