@@ -50,6 +50,11 @@ pub trait Platform: Send + Sync {
         false
     }
 
+    /// Makes every guest thread that runs now pass a full memory barrier; false where the platform cannot (`membarrier(2)`).
+    fn barrier(&self) -> bool {
+        false
+    }
+
     /// Makes a blocked [`Platform::wait`] return soon. Callable from any thread.
     fn unpark(&self);
 }
@@ -70,6 +75,13 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
 
     /// Resident and total bytes, for `/proc/PID/statm` and resource limits.
     fn usage(&self) -> (u64, u64);
+
+    /// Which of the private pages from `addr` on are in memory, as many as can be told; none where the platform cannot tell
+    /// (`mincore(2)`).
+    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<bool>> {
+        let _ = (addr, pages);
+        None
+    }
 
     /// Processor time that its threads have used so far, in nanoseconds, where the platform can tell while they run.
     fn cpu_time_ns(&self) -> Option<u64> {

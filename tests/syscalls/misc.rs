@@ -113,6 +113,39 @@ tests::cases! {
         ok_eq(syscall(SYS_membarrier, 8, 0, 0), 0);
         fails(EINVAL, syscall(SYS_membarrier, 1 << 20, 0, 0));
     }
+    fn process_madvise_hints_and_checks() {
+        let pid = sleeper();
+        let fd = pidfd(pid);
+        let page = ok(mmap(null_mut(), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        let iov = iovec { iov_base: page, iov_len: 4096 };
+        let own = pidfd(getpid());
+        ok_eq(syscall(SYS_process_madvise, own, &iov, 1, MADV_COLD, 0), 4096);
+        fails(EINVAL, syscall(SYS_process_madvise, fd, &iov, 1, MADV_DONTNEED, 0));
+        fails(EINVAL, syscall(SYS_process_madvise, own, &iov, 1, MADV_COLD, 1));
+        ok(munmap(page, 4096));
+        fails(ENOMEM, syscall(SYS_process_madvise, own, &iov, 1, MADV_COLD, 0));
+        fails(EBADF, syscall(SYS_process_madvise, 999, &iov, 1, MADV_COLD, 0));
+    }
+    fn process_mrelease_wants_a_dying_process() {
+        let fd = pidfd(sleeper());
+        fails(EINVAL, syscall(SYS_process_mrelease, fd, 0));
+        fails(EINVAL, syscall(SYS_process_mrelease, fd, 1));
+        fails(EBADF, syscall(SYS_process_mrelease, 999, 0));
+    }
+    fn vhangup_wants_a_privilege() {
+        as_user(1000, 1000, || fails(EPERM, vhangup()));
+        in_child(|| {
+            ok(setsid());
+            ok(vhangup());
+        });
+    }
+    fn uptime_is_the_boot_clock() {
+        let mut info: sysinfo = zeroed();
+        ok(libc::sysinfo(&mut info));
+        let mut now: timespec = zeroed();
+        ok(clock_gettime(CLOCK_BOOTTIME, &mut now));
+        yes(now.tv_sec - info.uptime <= 2);
+    }
     fn set_tid_address_returns_tid() {
         let mut word = 0;
         ok_eq(syscall(SYS_set_tid_address, &mut word), i64::from(gettid()));

@@ -20,6 +20,37 @@ unsafe fn bind_mount(from: &CStr, to: &CStr) -> i32 {
     mount(p(from), p(to), null(), MS_BIND, null())
 }
 
+const SYS_STATMOUNT: i64 = 457;
+const SYS_LISTMOUNT: i64 = 458;
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+
+unsafe fn mount_id(path: &CStr, mask: u32) -> u64 {
+    let mut st: statx = zeroed();
+    ok(libc::statx(AT_FDCWD, p(path), 0, mask, &mut st));
+    eq(st.stx_mask & mask, mask);
+    st.stx_mnt_id
+}
+
+/// `struct mnt_id_req`
+fn request(id: u64, param: u64) -> [u64; 4] {
+    [32, id, param, 0]
+}
+
+unsafe fn listmount(request: &[u64; 4], ids: &mut [u64], flags: u32) -> i64 {
+    syscall(SYS_LISTMOUNT, request, ids.as_mut_ptr(), ids.len(), flags)
+}
+
+unsafe fn list(id: u64, after: u64, room: usize) -> Vec<u64> {
+    let mut ids = vec![0; room];
+    let n = ok(listmount(&request(id, after), &mut ids, 0));
+    ids.truncate(n as usize);
+    ids
+}
+
+unsafe fn statmount(request: &[u64; 4], out: &mut [u64; 512], len: usize) -> i64 {
+    syscall(SYS_STATMOUNT, request, out.as_mut_ptr(), len, 0)
+}
+
 tests::cases! {
     fn tmpfs_hides_and_shows() {
         ok(unshare(CLONE_NEWNS));
@@ -226,6 +257,52 @@ tests::cases! {
         let seen = word[0].load(SeqCst);
         sleep_ms(40);
         eq(word[0].load(SeqCst), seen);
+    }
+    fn statx_gives_both_mount_numbers() {
+        let (old, unique) = (mount_id(c".", STATX_MNT_ID), mount_id(c".", STATX_MNT_ID_UNIQUE));
+        yes(unique > 1 << 31 && unique != old);
+        eq(unique, mount_id(c".", STATX_MNT_ID_UNIQUE));
+    }
+    fn listmount_finds_what_is_below() {
+        with_tmpfs(0);
+        let (top, tmpfs) = (mount_id(c".", STATX_MNT_ID_UNIQUE), mount_id(c"m", STATX_MNT_ID_UNIQUE));
+        yes(list(top, 0, 64).contains(&tmpfs));
+        yes(list(u64::MAX, 0, 256).contains(&tmpfs));
+        eq(list(tmpfs, 0, 8), []);
+        ok(mkdir(p(c"m/d"), 0o755));
+        ok(mount(p(c"none"), p(c"m/d"), p(c"tmpfs"), 0, null()));
+        let deeper = mount_id(c"m/d", STATX_MNT_ID_UNIQUE);
+        eq(list(tmpfs, 0, 8), [deeper]);
+        eq(list(tmpfs, deeper, 8), []);
+        let mut ids = [0_u64; 8];
+        fails(ENOENT, listmount(&request(tmpfs + 1000, 0), &mut ids, 0));
+        fails(EINVAL, listmount(&request(5, 0), &mut ids, 0));
+        fails(EINVAL, listmount(&request(tmpfs, 0), &mut ids, 2));
+        fails(EINVAL, listmount(&[8, tmpfs, 0, 0], &mut ids, 0));
+    }
+    fn statmount_describes_a_mount() {
+        const ASKED: u64 = 0x1 | 0x2 | 0x8 | 0x10 | 0x20;
+        with_tmpfs(MS_NOSUID);
+        let tmpfs = mount_id(c"m", STATX_MNT_ID_UNIQUE);
+        let mut out = [0_u64; 512];
+        ok(statmount(&request(tmpfs, ASKED), &mut out, 4096));
+        let bytes: Vec<u8> = out.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let string = |half: u64| {
+            let text = &bytes[512 + half as usize..];
+            String::from_utf8_lossy(&text[..text.iter().position(|&b| b == 0).unwrap()]).into_owned()
+        };
+        eq(out[1] & ASKED, ASKED);
+        eq(out[3], 0x0102_1994);
+        eq(string(out[4] >> 32), "tmpfs");
+        eq(out[5], tmpfs);
+        eq(out[6], mount_id(c".", STATX_MNT_ID_UNIQUE));
+        eq(out[8] & 2, 2);
+        eq(string(out[13] & 0xffff_ffff), "/");
+        yes(string(out[13] >> 32).ends_with("/m"));
+        fails(EOVERFLOW, statmount(&request(tmpfs, ASKED), &mut out, 513));
+        ok(statmount(&request(tmpfs, 0x2), &mut out, 48));
+        fails(ENOENT, statmount(&request(tmpfs + 1000, 2), &mut out, 4096));
+        fails(EFAULT, syscall(SYS_STATMOUNT, &request(tmpfs, 2), 8, 4096, 0));
     }
     fn ipc_name_space_hides_keys() {
         let id = ok(shmget(getpid(), 4096, IPC_CREAT | 0o600));

@@ -296,6 +296,35 @@ tests::cases! {
         let (r2, _w2) = pipe(0);
         fails(EINVAL, try_ctl(ep, EPOLL_CTL_ADD, r2, EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT));
     }
+    fn epoll_exclusive_wakes_one() {
+        let (r, w) = pipe(0);
+        let woken = shared(1);
+        let waiters: Vec<_> = (0..4)
+            .map(|_| {
+                spawn(|| {
+                    let ep = epoll(r, EPOLLIN | EPOLLEXCLUSIVE);
+                    if ready(ep, 1500) != NONE {
+                        woken[0].fetch_add(1, SeqCst);
+                    }
+                    0
+                })
+            })
+            .collect();
+        sleep_ms(500);
+        put_fd(w, b"x");
+        for pid in waiters {
+            wait_exit(pid, 0);
+        }
+        eq(woken[0].load(SeqCst), 1);
+    }
+    fn epoll_chain_of_five() {
+        let (r, _w) = pipe(0);
+        let mut top = epoll(r, EPOLLIN);
+        for _ in 0..4 {
+            top = epoll(top, EPOLLIN);
+        }
+        fails(ELOOP, try_ctl(ok(epoll_create1(0)), EPOLL_CTL_ADD, top, EPOLLIN));
+    }
     fn epoll_round_robin_with_few_slots() {
         let pipes: Vec<_> = (0..6).map(|_| pipe(0)).collect();
         let ep = ok(epoll_create1(0));

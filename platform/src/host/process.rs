@@ -99,6 +99,13 @@ pub fn has_fsgsbase() -> bool {
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }
 }
 
+/// A full memory barrier on every thread that runs now and whose process asked for such (`membarrier(2)`).
+pub fn global_barrier() -> bool {
+    const MEMBARRIER_CMD_GLOBAL_EXPEDITED: i32 = 2;
+    // SAFETY: takes numbers; touches no memory.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0 }
+}
+
 /// Keeps the C library's allocator to one arena: it would look at `/proc/sys/vm/overcommit_memory` before it shrinks another,
 /// and a confined Sentry opens no file.
 pub fn single_arena() {

@@ -74,6 +74,11 @@ impl Platform for Systrap {
     fn unpark(&self) {
         self.hub.unpark();
     }
+
+    fn barrier(&self) -> bool {
+        // The zygote has registered itself for it, and its forks inherit that.
+        crate::host::process::global_barrier()
+    }
 }
 
 impl Drop for Systrap {

@@ -235,6 +235,21 @@ impl AddressSpace for Process {
         self.with_alive(|pid| vm::write(pid, TITLE_BASE, &page));
     }
 
+    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<bool>> {
+        // `Documentation/admin-guide/mm/pagemap.rst`: eight bytes a page, the top bit says "present".
+        const PRESENT: u8 = 0x80;
+        let hub = self.hub.upgrade()?;
+        let proc_fd = hub.proc_fd()?;
+        let mut raw = vec![0u8; pages.checked_mul(8)?];
+        let got = self.with_alive(|pid| {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+            let map = rustix::fs::openat(proc_fd, format!("{pid}/pagemap"), flags, rustix::fs::Mode::empty()).ok()?;
+            rustix::io::pread(&map, &mut raw[..], addr / PAGE_SIZE * 8).ok()
+        })??;
+        let words = raw.get(..got)?.chunks_exact(8);
+        Some(words.map(|w| w.last().is_some_and(|&top| top & PRESENT != 0)).collect())
+    }
+
     fn kill(&self) {
         Process::kill(self);
     }

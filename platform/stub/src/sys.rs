@@ -20,6 +20,7 @@ pub const ARCH_PRCTL: u64 = 158;
 pub const SETRLIMIT: u64 = 160;
 pub const EXIT_GROUP: u64 = 231;
 pub const SECCOMP: u64 = 317;
+pub const MEMBARRIER: u64 = 324;
 pub const CLOSE: u64 = 3;
 pub const CLOSE_RANGE: u64 = 436;
 

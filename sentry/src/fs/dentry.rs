@@ -98,6 +98,15 @@ impl Dentry {
         self.link.lock().parent.clone()
     }
 
+    /// The root of the tree that it is in.
+    pub fn topmost(self: &Arc<Self>) -> Arc<Dentry> {
+        let mut at = self.clone();
+        while let Some(up) = at.parent() {
+            at = up;
+        }
+        at
+    }
+
     /// The name.
     pub fn name(&self) -> Vec<u8> {
         self.link.lock().name.to_vec()

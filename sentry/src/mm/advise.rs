@@ -11,6 +11,7 @@ use crate::task::{Resource, Rlimits};
 #[allow(missing_docs, reason = "madvise(2) documents each name")]
 pub mod advice {
     pub const NORMAL: i32 = 0;
+    pub const WILLNEED: i32 = 3;
     pub const DONTNEED: i32 = 4;
     pub const FREE: i32 = 8;
     pub const REMOVE: i32 = 9;

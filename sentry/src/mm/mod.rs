@@ -10,9 +10,11 @@ mod fault;
 mod info;
 mod map;
 mod remap;
+mod resident;
 mod vma;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
@@ -23,6 +25,7 @@ use crate::fs::File;
 use crate::ipc::futex::FutexKey;
 use crate::sync::Mutex;
 
+pub use advise::advice;
 pub use info::{MemoryUse, VmaInfo};
 pub(crate) use map::shared_object;
 pub use map::{MapRequest, Placement};
@@ -84,6 +87,8 @@ pub struct Mm {
     aspace: Arc<dyn AddressSpace>,
     guest_end: u64,
     state: Mutex<State>,
+    /// What it asked for with `membarrier(2)`, `MEMBARRIER_CMD_REGISTER_*`.
+    pub barriers: AtomicU32,
 }
 
 /// `len` rounded up to pages; none if that wraps.
@@ -122,6 +127,7 @@ impl Mm {
             aspace,
             guest_end,
             state: Mutex::new(state),
+            barriers: AtomicU32::new(0),
         })
     }
 
@@ -147,6 +153,7 @@ impl Mm {
             aspace,
             guest_end: self.guest_end,
             state: Mutex::new(state),
+            barriers: AtomicU32::new(self.barriers.load(Ordering::Relaxed)),
         })
     }
 

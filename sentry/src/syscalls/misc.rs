@@ -94,7 +94,7 @@ pub(super) fn sys_uname(cx: &mut Cx, buf: UserAddr) -> SysResult<u64> {
 /// `sysinfo(2)`
 pub(super) fn sys_sysinfo(cx: &mut Cx, info: UserAddr) -> SysResult<u64> {
     let kernel = &cx.task.kernel;
-    let uptime = crate::executor::Executor::now().saturating_sub(kernel.boot_time_ns) / 1_000_000_000;
+    let uptime = crate::time::clock::boottime_now() / 1_000_000_000;
     let tasks = kernel.tasks.all_tasks();
     let total = kernel.config.total_memory;
     let mut maps: Vec<_> = tasks.iter().filter_map(|t| t.mm()).collect();
@@ -224,12 +224,17 @@ pub(super) fn sys_personality(cx: &mut Cx, persona: u32) -> SysResult<u64> {
     Ok(u64::from(old))
 }
 
-/// `vhangup(2)`
+/// `vhangup(2)`: of the terminal that controls the caller, if there is one
 pub(super) fn sys_vhangup(cx: &mut Cx) -> SysResult<u64> {
     if !cx.task.capable(cap::SYS_TTY_CONFIG) {
         return Err(Errno::EPERM.into());
     }
-    Err(cx.task.kernel.counters.missing("vhangup", 0, Errno::ENOSYS).into())
+    let session = cx.task.kernel.tasks.pgrp(&cx.task.group).map(|g| g.session.clone());
+    let tty = session.and_then(|s| s.tty.lock().clone());
+    if let Some(tty) = tty {
+        tty.vhangup();
+    }
+    Ok(0)
 }
 
 /// `set_robust_list(2)`
@@ -264,16 +269,4 @@ pub(super) fn sys_rseq(cx: &mut Cx, rseq: UserAddr, len: u32, flags: i32, sig: u
         return Err(Errno::EINVAL.into());
     }
     Err(Errno::ENOSYS.into())
-}
-
-/// `modify_ldt(2)`
-pub(super) fn sys_modify_ldt(cx: &mut Cx, func: i32, ptr: UserAddr, bytecount: u64) -> SysResult<u64> {
-    let _ = (ptr, bytecount);
-    let func = u64::from(func.cast_unsigned());
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("modify_ldt", func, Errno::ENOSYS)
-        .into())
 }

@@ -1,13 +1,14 @@
 //! Memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::{Errno, SysResult};
 use platform::Prot;
 
 use crate::cred::cap;
 use crate::fs::{FileMode, FileType};
-use crate::mm::{MapRequest, Mm, Placement, VmaFlags, page_up};
+use crate::mm::{MapRequest, Mm, Placement, VmaFlags, advice, page_up};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 
@@ -202,8 +203,10 @@ pub(super) async fn sys_msync(cx: &mut Cx, addr: u64, length: u64, flags: i32) -
     Ok(0)
 }
 
-/// `mincore(2)`: every mapped page counts as resident.
+/// `mincore(2)`
 pub(super) fn sys_mincore(cx: &mut Cx, addr: u64, length: u64, vec: UserAddr) -> SysResult<u64> {
+    // Bytes of the answer made at once.
+    const STEP: u64 = 4096 * 4096;
     if !addr.is_multiple_of(4096) {
         return Err(Errno::EINVAL.into());
     }
@@ -213,15 +216,16 @@ pub(super) fn sys_mincore(cx: &mut Cx, addr: u64, length: u64, vec: UserAddr) ->
         .filter(|&e| e <= cx.mm.guest_end())
         .ok_or(Errno::ENOMEM)?;
     let pages = usize::try_from(len / 4096).map_err(|_| Errno::ENOMEM)?;
-    if !cx.mm.is_mapped(addr, end) {
-        return Err(Errno::ENOMEM.into());
+    if vec.add(pages)?.0 > cx.mm.guest_end() {
+        return Err(Errno::EFAULT.into());
     }
-    let chunk = [1u8; 4096];
-    let mut done = 0;
-    while done < pages {
-        let part = chunk.get(..(pages - done).min(chunk.len())).unwrap_or_default();
-        cx.write_bytes(vec.add(done)?, part)?;
-        done += part.len();
+    let (mut at, mut to) = (addr, vec);
+    while at < end {
+        let step_end = at.saturating_add(STEP).min(end);
+        let bytes = cx.mm.residency(at, step_end).ok_or(Errno::ENOMEM)?;
+        cx.write_bytes(to, &bytes)?;
+        to = to.add(bytes.len())?;
+        at = step_end;
     }
     Ok(0)
 }
@@ -232,12 +236,17 @@ pub(super) async fn sys_madvise(cx: &mut Cx, addr: u64, length: u64, advice: i32
         // MADV_HWPOISON and MADV_SOFT_OFFLINE are for the administrator of the machine.
         return Err(Errno::EPERM.into());
     }
+    advise(cx, addr, length, advice).await?;
+    Ok(0)
+}
+
+async fn advise(cx: &mut Cx, addr: u64, length: u64, advice: i32) -> SysResult<()> {
     let mm = cx.mm.clone();
     let awaited = mm.advise(&mut *cx.ctx, addr, length, advice)?;
     if awaited {
         cx.ctx.flush().await.map_err(|f| f.errno)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 fn mlock(cx: &mut Cx, addr: u64, len: u64, on: bool, populate: bool) -> SysResult<u64> {
@@ -317,8 +326,8 @@ pub(super) fn sys_remap_file_pages(
     Ok(0)
 }
 
-/// `process_madvise(2)`
-pub(super) fn sys_process_madvise(
+/// `process_madvise(2)`: of another process only hints are taken.
+pub(super) async fn sys_process_madvise(
     cx: &mut Cx,
     pidfd: i32,
     iov: UserAddr,
@@ -326,14 +335,51 @@ pub(super) fn sys_process_madvise(
     advice: i32,
     flags: u32,
 ) -> SysResult<u64> {
-    let _ = (pidfd, iov, vlen, flags);
-    let value = u64::from(advice.cast_unsigned());
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("process_madvise", value, Errno::ENOSYS)
-        .into())
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let iov = cx.read_iovecs(iov, i32::try_from(vlen).map_err(|_| Errno::EINVAL)?)?;
+    let group = super::process::pidfd_target(cx, pidfd)?;
+    let target = group.any_thread().ok_or(Errno::ESRCH)?;
+    if !crate::task::may_inspect(&cx.task, &target) {
+        return Err(Errno::EPERM.into());
+    }
+    let mm = target.mm().ok_or(Errno::ESRCH)?;
+    let own = Arc::ptr_eq(&mm, &cx.mm);
+    if !own {
+        if !matches!(advice, advice::WILLNEED | advice::COLD | advice::PAGEOUT) {
+            return Err(Errno::EINVAL.into());
+        }
+        if !cx.task.capable(cap::SYS_NICE) {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    let mut done = 0;
+    for &(addr, len) in &iov {
+        let len = abi::conv::usize64(len);
+        let result = match own {
+            true => advise(cx, addr.0, len, advice).await,
+            false => check_advice(&mm, addr.0, len),
+        };
+        match result {
+            Ok(()) => done += len,
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// The checks of `madvise(2)` on a range; what is done about a hint is nothing.
+fn check_advice(mm: &Mm, addr: u64, len: u64) -> SysResult<()> {
+    let end = page_up(len).and_then(|l| addr.checked_add(l)).ok_or(Errno::EINVAL)?;
+    if !addr.is_multiple_of(4096) {
+        return Err(Errno::EINVAL.into());
+    }
+    match addr == end || mm.is_mapped(addr, end) {
+        true => Ok(()),
+        false => Err(Errno::ENOMEM.into()),
+    }
 }
 
 /// `process_vm_readv(2)`
@@ -409,15 +455,21 @@ fn process_vm_rw(
     Ok(done)
 }
 
-/// `process_mrelease(2)`
+/// `process_mrelease(2)`: the memory of a process that is dying is given back now.
 pub(super) fn sys_process_mrelease(cx: &mut Cx, pidfd: i32, flags: u32) -> SysResult<u64> {
-    let _ = pidfd;
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("process_mrelease", u64::from(flags), Errno::ENOSYS)
-        .into())
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let group = super::process::pidfd_target(cx, pidfd)?;
+    let mm = group.threads().iter().find_map(|t| t.mm()).ok_or(Errno::ESRCH)?;
+    // `task_will_free_mem`: nobody else uses the memory, and nobody of those who do goes on.
+    let users = cx.task.kernel.tasks.all_tasks();
+    let mut users = users.iter().filter(|t| t.mm().is_some_and(|m| Arc::ptr_eq(&m, &mm)));
+    if group.exit_status().is_none() || users.any(|t| t.group.exit_status().is_none()) {
+        return Err(Errno::EINVAL.into());
+    }
+    mm.aspace().kill();
+    Ok(0)
 }
 
 /// `mseal(2)`
@@ -429,25 +481,50 @@ pub(super) fn sys_mseal(cx: &mut Cx, addr: u64, len: u64, flags: u64) -> SysResu
     Ok(0)
 }
 
-/// `membarrier(2)`: each task's hand-over to the Sentry is a full barrier, and a thread that runs guest code while this call
-/// is served is not stopped by it; so the expedited forms, which promise just that, interrupt the other threads.
-pub(super) async fn sys_membarrier(cx: &mut Cx, cmd: i32, flags: u32, cpu_id: i32) -> SysResult<u64> {
-    let _ = cpu_id;
+/// `membarrier(2)`: one barrier of the platform's reaches every guest thread, so that the narrower commands are the same.
+pub(super) fn sys_membarrier(cx: &mut Cx, cmd: i32, flags: u32, cpu_id: i32) -> SysResult<u64> {
     const QUERY: i32 = 0;
+    const GLOBAL: i32 = 1;
+    const GLOBAL_EXPEDITED: i32 = 2;
+    const REGISTER_GLOBAL_EXPEDITED: i32 = 4;
+    const PRIVATE_EXPEDITED: i32 = 8;
+    const REGISTER_PRIVATE_EXPEDITED: i32 = 16;
+    const GET_REGISTRATIONS: i32 = 512;
+    const OFFERED: i32 = GLOBAL
+        | GLOBAL_EXPEDITED
+        | REGISTER_GLOBAL_EXPEDITED
+        | PRIVATE_EXPEDITED
+        | REGISTER_PRIVATE_EXPEDITED
+        | GET_REGISTRATIONS;
+    let _ = cpu_id;
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
+    let platform = &cx.task.kernel.platform;
+    let barrier = || match platform.barrier() {
+        true => Ok(0),
+        false => Err(Errno::EINVAL.into()),
+    };
     match cmd {
-        // Offered are none: glibc and the language runtimes fall back to their own way.
+        QUERY if platform.barrier() => Ok(u64::from(OFFERED.unsigned_abs())),
         QUERY => Ok(0),
+        GLOBAL | GLOBAL_EXPEDITED => barrier(),
+        PRIVATE_EXPEDITED
+            if cx.mm.barriers.load(Ordering::Relaxed) & REGISTER_PRIVATE_EXPEDITED.unsigned_abs() == 0 =>
+        {
+            Err(Errno::EPERM.into())
+        }
+        PRIVATE_EXPEDITED => barrier(),
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => {
+            barrier()?;
+            cx.mm.barriers.fetch_or(cmd.unsigned_abs(), Ordering::Relaxed);
+            Ok(0)
+        }
+        GET_REGISTRATIONS => Ok(u64::from(cx.mm.barriers.load(Ordering::Relaxed))),
         _ => {
             let value = u64::from(cmd.cast_unsigned());
-            Err(cx
-                .task
-                .kernel
-                .counters
-                .missing("membarrier", value, Errno::EINVAL)
-                .into())
+            let counters = &cx.task.kernel.counters;
+            Err(counters.missing("membarrier", value, Errno::EINVAL).into())
         }
     }
 }
@@ -533,15 +610,4 @@ pub(super) fn sys_get_mempolicy(
 /// `set_mempolicy(2)`
 pub(super) fn sys_set_mempolicy(cx: &mut Cx, mode: i32, nodemask: UserAddr, maxnode: u64) -> SysResult<u64> {
     check_nodes(cx, mode.cast_unsigned(), nodemask, maxnode)
-}
-
-/// `cachestat(2)`
-pub(super) fn sys_cachestat(cx: &mut Cx, fd: i32, range: UserAddr, cstat: UserAddr, flags: u32) -> SysResult<u64> {
-    let _ = (fd, range, cstat);
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("cachestat", u64::from(flags), Errno::ENOSYS)
-        .into())
 }

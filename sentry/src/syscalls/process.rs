@@ -436,7 +436,8 @@ pub(super) fn sys_pidfd_open(cx: &mut Cx, pid: i32, flags: u32) -> SysResult<u64
     Ok(u64::from(fd.unsigned_abs()))
 }
 
-fn pidfd_target(cx: &Cx, pidfd: i32) -> abi::errno::Result<std::sync::Arc<task::ThreadGroup>> {
+/// The process that a pidfd refers to.
+pub(super) fn pidfd_target(cx: &Cx, pidfd: i32) -> abi::errno::Result<std::sync::Arc<task::ThreadGroup>> {
     let file = cx.task.files().get(pidfd)?;
     let pidfd = file.downcast::<PidFd>().ok_or(Errno::EBADF)?;
     Ok(pidfd.group.clone())

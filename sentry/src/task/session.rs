@@ -14,6 +14,9 @@ pub trait ControllingTty: Any + Send + Sync {
     /// The session's leader ended or gave the terminal up: it controls no session any more.
     fn disassociate(&self);
 
+    /// Everybody who has it open finds it gone (`vhangup(2)`).
+    fn vhangup(&self);
+
     /// Device number, for `/proc/PID/stat`.
     fn device(&self) -> u64;
 

@@ -251,6 +251,10 @@ impl ControllingTty for Tty {
         state.foreground = None;
     }
 
+    fn vhangup(&self) {
+        self.hang_up();
+    }
+
     fn device(&self) -> u64 {
         crate::fs::stat::makedev(PTS_MAJOR, self.index)
     }

@@ -51,6 +51,12 @@ impl Events {
 pub trait Listener: Send + Sync {
     /// Some of `events` may hold now.
     fn notify(&self, events: Events);
+
+    /// Likewise, of a registration of which only one shall hear; false if this one had no use for it.
+    fn notify_one(&self, events: Events) -> bool {
+        self.notify(events);
+        true
+    }
 }
 
 enum Target {
@@ -106,11 +112,21 @@ impl WaitQueue {
 
     /// Registers a listener, which stays until removed.
     pub fn listen(&self, mask: Events, listener: Arc<dyn Listener>) -> WaitKey {
+        self.listen_as(mask, listener, false)
+    }
+
+    /// Likewise; of those that are exclusive only the first that has a use for an event hears of it.
+    pub fn listen_as(&self, mask: Events, listener: Arc<dyn Listener>, exclusive: bool) -> WaitKey {
         self.insert(Entry {
             mask: mask | Events::ALWAYS,
-            exclusive: false,
+            exclusive,
             target: Target::Listener(listener),
         })
+    }
+
+    /// Somebody is registered.
+    pub fn has_waiters(&self) -> bool {
+        self.waiters.load(Ordering::SeqCst) > 0
     }
 
     /// Ends a registration.
@@ -127,7 +143,7 @@ impl WaitQueue {
         if self.waiters.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let mut listeners: smallvec::SmallVec<[Arc<dyn Listener>; 4]> = smallvec::SmallVec::new();
+        let mut listeners: smallvec::SmallVec<[(Arc<dyn Listener>, bool); 4]> = smallvec::SmallVec::new();
         let entries = self.entries.lock();
         let mut exclusive_done = false;
         for (_, entry) in entries.iter() {
@@ -141,12 +157,16 @@ impl WaitQueue {
                         exclusive_done |= entry.exclusive;
                     }
                 }
-                Target::Listener(listener) => listeners.push(listener.clone()),
+                Target::Listener(listener) => listeners.push((listener.clone(), entry.exclusive)),
             }
         }
         drop(entries);
-        for listener in listeners {
-            listener.notify(events);
+        for (listener, exclusive) in listeners {
+            if !exclusive {
+                listener.notify(events);
+            } else if !exclusive_done {
+                exclusive_done = listener.notify_one(events);
+            }
         }
     }
 }

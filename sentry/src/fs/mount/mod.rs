@@ -156,6 +156,14 @@ impl Mount {
         })
     }
 
+    /// Numbers of `statmount(2)` begin above this, so that they are not taken for those of `mountinfo`.
+    pub const UNIQUE_BASE: u64 = 1 << 31;
+
+    /// A number that no other mount ever had (`STATX_MNT_ID_UNIQUE`).
+    pub fn unique_id(&self) -> u64 {
+        Mount::UNIQUE_BASE.saturating_add(self.id)
+    }
+
     /// One of the kernel's own, which no namespace shows.
     pub(super) fn new_internal(table: &Arc<MountTable>, sb: Arc<SuperBlock>, root: Arc<Dentry>) -> Arc<Mount> {
         let mount = Mount::new(table, sb, root, MountFlags::empty(), b"none");

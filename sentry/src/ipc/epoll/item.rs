@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use abi::poll::EpollEvent;
+use abi::poll::{EPOLLEXCLUSIVE, EpollEvent};
 
 use super::{Epoll, Key, flags};
 use crate::fs::File;
@@ -38,7 +38,8 @@ impl Item {
 
     /// Begins to hear of the file.
     pub(super) fn listen(self: &Arc<Self>, queue: Arc<WaitQueue>) {
-        let key = queue.listen(Events::all(), self.clone());
+        let exclusive = self.events() & EPOLLEXCLUSIVE != 0;
+        let key = queue.listen_as(Events::all(), self.clone(), exclusive);
         *self.registration.lock() = Some((queue, key));
     }
 
@@ -125,11 +126,19 @@ impl Item {
 
 impl Listener for Item {
     fn notify(&self, events: Events) {
+        self.notify_one(events);
+    }
+
+    /// Of use where somebody waits on the epoll (`ep_poll_callback`).
+    fn notify_one(&self, events: Events) -> bool {
         if !self.mask().intersects(events) {
-            return;
+            return false;
         }
-        if let (Some(epoll), Some(me)) = (self.epoll.upgrade(), self.me.upgrade()) {
-            epoll.push_ready(&me);
-        }
+        let (Some(epoll), Some(me)) = (self.epoll.upgrade(), self.me.upgrade()) else {
+            return false;
+        };
+        let waited_for = epoll.queue().has_waiters();
+        epoll.push_ready(&me);
+        waited_for
     }
 }

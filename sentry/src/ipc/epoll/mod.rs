@@ -20,8 +20,8 @@ use crate::wait::{Events, WaitQueue};
 
 use item::Item;
 
-/// Longest chain of epolls that watch each other.
-const MAX_NESTS: usize = 4;
+/// Longest chain of epolls that watch each other (`EP_MAX_NESTS` links).
+const MAX_NESTS: usize = 5;
 
 /// Which file by which number: the file's id comes first.
 type Key = (u64, i32);

@@ -1,46 +1,11 @@
-//! What only the machine's own administrator does: quotas, accounting, swap.
+//! What only the machine's own administrator does: quotas, swap.
 
 use abi::conv::usize64;
 use abi::{Errno, SysResult};
 
-use crate::cred::cap;
 use crate::fs::impls;
 use crate::task::Cx;
 use crate::usermem::UserAddr;
-
-/// `statmount(2)`
-pub(in super::super) fn sys_statmount(
-    cx: &mut Cx,
-    req: UserAddr,
-    buf: UserAddr,
-    bufsize: usize,
-    flags: u32,
-) -> SysResult<u64> {
-    let _ = (req, buf, bufsize);
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("statmount", u64::from(flags), Errno::ENOSYS)
-        .into())
-}
-
-/// `listmount(2)`
-pub(in super::super) fn sys_listmount(
-    cx: &mut Cx,
-    req: UserAddr,
-    ids: UserAddr,
-    nr: usize,
-    flags: u32,
-) -> SysResult<u64> {
-    let _ = (req, ids, nr);
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("listmount", u64::from(flags), Errno::ENOSYS)
-        .into())
-}
 
 /// `quotactl(2)`: no file system of ours has quotas.
 pub(in super::super) fn sys_quotactl(
@@ -78,15 +43,6 @@ pub(in super::super) fn sys_sysfs(cx: &mut Cx, option: i32, arg1: u64, arg2: u64
         3 => Ok(usize64(types.len())),
         _ => Err(Errno::EINVAL.into()),
     }
-}
-
-/// `acct(2)`
-pub(in super::super) fn sys_acct(cx: &mut Cx, filename: UserAddr) -> SysResult<u64> {
-    let _ = filename;
-    if !cx.task.capable(cap::SYS_PACCT) {
-        return Err(Errno::EPERM.into());
-    }
-    Err(cx.task.kernel.counters.missing("acct", 0, Errno::ENOSYS).into())
 }
 
 /// `swapon(2)`: the sandbox's memory is the host's to swap.

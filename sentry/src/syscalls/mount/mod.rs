@@ -3,6 +3,7 @@
 mod config;
 mod detached;
 mod machine;
+mod query;
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use abi::{Errno, SysResult};
 
 pub(super) use config::{sys_fsconfig, sys_fsmount, sys_fsopen, sys_fspick};
 pub(super) use detached::{sys_mount_setattr, sys_move_mount, sys_open_tree};
-pub(super) use machine::{sys_acct, sys_listmount, sys_quotactl, sys_statmount, sys_swapoff, sys_swapon, sys_sysfs};
+pub(super) use machine::{sys_quotactl, sys_swapoff, sys_swapon, sys_sysfs};
+pub(super) use query::{sys_listmount, sys_statmount};
 
 use crate::cred::cap;
 use crate::fs::mount::{Mount, MountFlags, MountNamespace, attach, tree, umount};

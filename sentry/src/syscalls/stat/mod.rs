@@ -88,6 +88,7 @@ fn read_path_or_empty(cx: &Cx, path: UserAddr, flags: i32) -> SysResult<Vec<u8>>
 const STATX_BASIC: u32 = 0x7ff;
 const STATX_BTIME: u32 = 0x800;
 const STATX_MNT_ID: u32 = 0x1000;
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 
 /// `statx(2)`
@@ -106,12 +107,12 @@ pub(super) fn sys_statx(
     }
     let path = read_path_or_empty(cx, path, flags)?;
     let place = lookup(&cx.task, dirfd, &path, Lookup::from_at(flags))?;
-    let out = statx_of(cx, &place)?;
+    let out = statx_of(cx, &place, mask)?;
     cx.write_obj(statxbuf, &out)?;
     Ok(0)
 }
 
-fn statx_of(cx: &Cx, place: &Path) -> SysResult<Statx> {
+fn statx_of(cx: &Cx, place: &Path, asked: u32) -> SysResult<Statx> {
     let st = place.inode().stat()?;
     let ns = cx.task.cred().user_ns.clone();
     let time = |t: Timestamp| StatxTimestamp {
@@ -119,9 +120,13 @@ fn statx_of(cx: &Cx, place: &Path) -> SysResult<Statx> {
         nsec: t.nsec,
         pad: 0,
     };
+    let (mnt_bit, mnt_id) = match asked & STATX_MNT_ID_UNIQUE {
+        0 => (STATX_MNT_ID, place.mnt.id),
+        bit => (bit, place.mnt.unique_id()),
+    };
     let has_btime = st.btime != Timestamp::default();
     Ok(Statx {
-        mask: STATX_BASIC | STATX_MNT_ID | if has_btime { STATX_BTIME } else { 0 },
+        mask: STATX_BASIC | mnt_bit | if has_btime { STATX_BTIME } else { 0 },
         blksize: st.blksize,
         attributes: if place.is_mount_root() {
             STATX_ATTR_MOUNT_ROOT
@@ -144,7 +149,7 @@ fn statx_of(cx: &Cx, place: &Path) -> SysResult<Statx> {
         rdev_minor: minor(st.rdev),
         dev_major: major(st.dev),
         dev_minor: minor(st.dev),
-        mnt_id: place.mnt.id,
+        mnt_id,
         ..Statx::default()
     })
 }

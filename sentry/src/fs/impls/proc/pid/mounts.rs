@@ -66,7 +66,7 @@ pub(super) fn mountinfo(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
             &mount.root_path(),
             &crate::fs::Path {
                 mnt: mount.clone(),
-                dentry: tree_root(&mount),
+                dentry: mount.root.topmost(),
             },
         );
         let (shared, master, unbindable) = mount.propagation();
@@ -99,15 +99,6 @@ pub(super) fn mountinfo(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
         ]));
     }
     Ok(out)
-}
-
-/// The root of the file system's own tree.
-fn tree_root(mount: &Mount) -> Arc<crate::fs::dentry::Dentry> {
-    let mut at = mount.root.clone();
-    while let Some(up) = at.parent() {
-        at = up;
-    }
-    at
 }
 
 pub(super) fn mountstats(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
