@@ -8,7 +8,7 @@ use platform::Platform;
 use crate::boot::config::SandboxConfig;
 use crate::cred::UserNamespace;
 use crate::executor::Executor;
-use crate::ipc::Ipc;
+use crate::ipc::{Ipc, IpcNamespace};
 use crate::syscalls::Counters;
 use crate::task::{PidNamespace, TaskTable};
 
@@ -32,6 +32,8 @@ pub struct Kernel {
     pub config: SandboxConfig,
     /// `CLOCK_MONOTONIC` at boot, nanoseconds.
     pub boot_time_ns: u64,
+    /// Numbers that the guest's administrator may change.
+    pub tunables: crate::sysctl::Sysctl,
     /// What guests called that is missing.
     pub counters: Counters,
     /// `linux.sysctl`: what every procfs starts with, as names and values.
@@ -52,11 +54,12 @@ impl Kernel {
             executor,
             tasks,
             net: crate::net::NetNamespace::new(0xf000_0000, root_user_ns.clone(), true),
+            ipc: Ipc::new(IpcNamespace::new(0xefff_ffff, root_user_ns.clone())),
             root_user_ns,
-            ipc: Ipc::default(),
             vfs: crate::fs::Vfs::new(),
             config,
             boot_time_ns: Executor::now(),
+            tunables: crate::sysctl::Sysctl::default(),
             counters: Counters::default(),
             sysctl: crate::sync::Mutex::default(),
             outer_ids: crate::sync::Mutex::default(),

@@ -18,6 +18,7 @@ pub mod net;
 pub mod signal;
 pub mod sync;
 pub mod syscalls;
+pub mod sysctl;
 pub mod task;
 pub mod time;
 pub mod tty;

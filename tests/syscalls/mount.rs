@@ -51,6 +51,12 @@ unsafe fn statmount(request: &[u64; 4], out: &mut [u64; 512], len: usize) -> i64
     syscall(SYS_STATMOUNT, request, out.as_mut_ptr(), len, 0)
 }
 
+unsafe fn ns_number(name: &CStr) -> u64 {
+    let mut st: libc::stat = zeroed();
+    ok(libc::fstat(open(name, O_RDONLY), &mut st));
+    st.st_ino
+}
+
 tests::cases! {
     fn tmpfs_hides_and_shows() {
         ok(unshare(CLONE_NEWNS));
@@ -312,6 +318,30 @@ tests::cases! {
             fails(EINVAL, shmctl(id, IPC_STAT, &mut zeroed()));
         });
         ok(shmctl(id, IPC_RMID, null_mut()));
+    }
+    fn name_spaces_have_numbers_and_owners() {
+        const NS_GET_USERNS: u64 = 0xb701;
+        const NS_GET_PARENT: u64 = 0xb702;
+        const NS_GET_NSTYPE: u64 = 0xb703;
+        for (name, flag) in [(c"/proc/self/ns/ipc", CLONE_NEWIPC), (c"/proc/self/ns/cgroup", CLONE_NEWCGROUP)] {
+            let old = open(name, O_RDONLY);
+            ok_eq(ioctl(old, NS_GET_NSTYPE), flag);
+            let number = ns_number(name);
+            in_child(|| {
+                ok(unshare(flag));
+                yes(ns_number(name) != number);
+                ok(setns(old, 0));
+                eq(ns_number(name), number);
+            });
+            let owner = ok(ioctl(old, NS_GET_USERNS));
+            ok_eq(ioctl(owner, NS_GET_NSTYPE), CLONE_NEWUSER);
+            fails(EINVAL, ioctl(old, NS_GET_PARENT));
+        }
+        in_child(|| {
+            ok(unshare(CLONE_NEWUSER));
+            let parent = ioctl(open(c"/proc/self/ns/user", O_RDONLY), NS_GET_PARENT);
+            fails(EPERM, parent);
+        });
     }
     fn user_name_space_maps_ids() {
         as_user(1000, 1000, || {

@@ -303,4 +303,27 @@ tests::cases! {
         ok(mq_send(q, p(c"hi"), 2, 0));
         until(|| hits() == 1);
     }
+    fn limits_of_a_name_space_steer() {
+        ok(unshare(CLONE_NEWIPC));
+        put(c"/proc/sys/kernel/msgmax", b"100\n");
+        let q = ok(msgget(IPC_PRIVATE, 0o600));
+        let mut message = [0_u8; 208];
+        message[0] = 1;
+        fails(EINVAL, msgsnd(q, message.as_ptr().cast(), 101, IPC_NOWAIT));
+        ok(msgsnd(q, message.as_ptr().cast(), 100, IPC_NOWAIT));
+        put(c"/proc/sys/kernel/shmmax", b"8192\n");
+        fails(EINVAL, shmget(IPC_PRIVATE, 8193, 0o600));
+        ok(shmget(IPC_PRIVATE, 8192, 0o600));
+        put(c"/proc/sys/kernel/sem", b"5 100 3 7\n");
+        fails(EINVAL, semget(IPC_PRIVATE, 6, 0o600));
+        eq(text(c"/proc/sys/kernel/sem"), "5\t100\t3\t7\n");
+        put(c"/proc/sys/kernel/msgmni", b"1\n");
+        fails(ENOSPC, msgget(IPC_PRIVATE, 0o600));
+    }
+    fn stat_any_takes_an_id() {
+        let q = ok(msgget(IPC_PRIVATE, 0o600));
+        let mut ds: msqid_ds = zeroed();
+        ok_eq(msgctl(q, 13, &mut ds), q);
+        ok(msgctl(q, IPC_RMID, null_mut()));
+    }
 }

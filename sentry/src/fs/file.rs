@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Result;
 use abi::{Errno, SysResult};
@@ -268,6 +268,14 @@ pub struct FileOwner {
     pub signal: i32,
 }
 
+/// Open file descriptions, for `/proc/sys/fs/file-nr`.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+
+/// How many there are.
+pub fn open_files() -> u64 {
+    OPEN.load(Ordering::Relaxed)
+}
+
 static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 
 impl File {
@@ -276,6 +284,7 @@ impl File {
         if !mode.contains(FileMode::PATH) {
             path.inode().watches.opens.fetch_add(1, Ordering::AcqRel);
         }
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Arc::new(File {
             ops,
             path,
@@ -316,5 +325,6 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         super::locks::file_released(self);
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }

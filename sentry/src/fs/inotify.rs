@@ -15,16 +15,10 @@ use super::inode::Inode;
 use super::io::Sink;
 use super::watch::{Mark, mask};
 use crate::sync::Mutex;
+use crate::sysctl::Sysctl;
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 use crate::wait::{Events, WaitQueue};
-
-/// `/proc/sys/fs/inotify/max_queued_events`
-pub const MAX_QUEUED: usize = 16384;
-/// `/proc/sys/fs/inotify/max_user_instances`
-pub const MAX_INSTANCES: u32 = 128;
-/// `/proc/sys/fs/inotify/max_user_watches`
-pub const MAX_WATCHES: u32 = 65536;
 
 /// Bytes of `struct inotify_event` without the name.
 const HEADER: usize = 16;
@@ -81,14 +75,16 @@ pub struct Inotify {
     queue: Arc<WaitQueue>,
     users: Arc<InotifyUsers>,
     uid: u32,
+    /// Events that wait, at most: the limit when it was made.
+    max_queued: usize,
 }
 
 impl Inotify {
     /// A new one for that user; `EMFILE` if it has too many.
-    pub fn new(users: &Arc<InotifyUsers>, uid: u32) -> Result<Arc<Inotify>> {
+    pub fn new(users: &Arc<InotifyUsers>, uid: u32, limits: &Sysctl) -> Result<Arc<Inotify>> {
         let mut all = users.users.lock();
         let mine = all.entry(uid).or_default();
-        if mine.0 >= MAX_INSTANCES {
+        if u64::from(mine.0) >= limits.inotify_instances.count() {
             return Err(Errno::EMFILE);
         }
         mine.0 += 1;
@@ -101,11 +97,12 @@ impl Inotify {
             queue: Arc::default(),
             users: users.clone(),
             uid,
+            max_queued: abi::conv::size(limits.inotify_queued.count()),
         }))
     }
 
     /// `inotify_add_watch(2)`; the mask was checked.
-    pub fn add(self: &Arc<Self>, inode: &Arc<Inode>, wanted: u32) -> Result<i32> {
+    pub fn add(self: &Arc<Self>, inode: &Arc<Inode>, wanted: u32, limits: &Sysctl) -> Result<i32> {
         let kept = wanted & (mask::ALL_EVENTS | mask::ONESHOT | mask::EXCL_UNLINK) | mask::UNMOUNT;
         let mut state = self.state.lock();
         if let Some(mark) = state.marks.values().find(|m| Arc::ptr_eq(&m.inode, inode)) {
@@ -122,7 +119,7 @@ impl Inotify {
         {
             let mut all = self.users.users.lock();
             let mine = all.entry(self.uid).or_default();
-            if mine.1 >= MAX_WATCHES {
+            if u64::from(mine.1) >= limits.inotify_watches.count() {
                 return Err(Errno::ENOSPC);
             }
             mine.1 += 1;
@@ -177,8 +174,8 @@ impl Inotify {
             return;
         }
         match state.events.len() {
-            n if n < MAX_QUEUED => state.events.push_back(event),
-            MAX_QUEUED => state.events.push_back(Event {
+            n if n < self.max_queued => state.events.push_back(event),
+            n if n == self.max_queued => state.events.push_back(Event {
                 wd: -1,
                 mask: mask::Q_OVERFLOW,
                 cookie: 0,

@@ -5,6 +5,7 @@
 //! defaults already give Linux's error numbers. All are synchronous: they try once and give `EAGAIN`; waiting is the
 //! caller's (`crate::wait`).
 
+pub mod aio;
 pub mod atime;
 pub mod attr;
 pub mod context;

@@ -87,6 +87,10 @@ impl OpenArgs {
 /// Opens what a path names.
 pub fn open(task: &Arc<Task>, dirfd: i32, path: &[u8], args: OpenArgs) -> Result<Opened> {
     let flags = args.flags;
+    if super::file::open_files() >= task.kernel.tunables.file_max.count() && !task.capable(crate::cred::cap::SYS_ADMIN)
+    {
+        return Err(Errno::ENFILE);
+    }
     let creates = flags.contains(OpenFlags::CREAT);
     let exclusive = creates && flags.contains(OpenFlags::EXCL);
     let mut lookup = args.resolve;

@@ -1,5 +1,6 @@
 //! What the file systems keep in the kernel.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use abi::errno::Result;
@@ -23,6 +24,8 @@ pub struct Vfs {
     pub lock_graph: super::locks::LockGraph,
     /// Files with `O_ASYNC`.
     pub async_files: super::sigio::AsyncFiles,
+    /// Requests that fit into all contexts of AIO together (`/proc/sys/fs/aio-nr`).
+    pub aio_nr: Arc<AtomicU64>,
     /// Where memfds and shared anonymous memory are; made when first used.
     memfd: OnceLock<Arc<Mount>>,
 }
@@ -38,6 +41,7 @@ impl Vfs {
             inotify: Arc::default(),
             lock_graph: super::locks::LockGraph::default(),
             async_files: super::sigio::AsyncFiles::default(),
+            aio_nr: Arc::default(),
             memfd: OnceLock::new(),
         }
     }

@@ -14,8 +14,6 @@ use crate::sync::Mutex;
 use crate::task::ThreadGroup;
 use crate::wait::{Events, WaitQueue};
 
-/// Queues of a namespace, at most.
-pub const QUEUES_MAX: usize = 256;
 /// Largest priority, plus one.
 pub const PRIO_MAX: u32 = 32768;
 /// Bytes of all queues of the sandbox, at most.

@@ -23,8 +23,6 @@ use crate::wait::{Blocker, Events, WaitQueue};
 pub const PIPE_BUF: usize = 4096;
 /// A new pipe's capacity.
 pub const DEFAULT_CAPACITY: usize = 65536;
-/// `/proc/sys/fs/pipe-max-size`: what `F_SETPIPE_SZ` allows everybody.
-pub const MAX_CAPACITY: usize = 1 << 20;
 /// What it allows at all.
 const LIMIT_CAPACITY: u64 = 1 << 31;
 
@@ -208,8 +206,8 @@ impl Pipe {
         self.state.lock().capacity
     }
 
-    /// `F_SETPIPE_SZ`: gives the new capacity, rounded up to a power of two of pages.
-    pub fn set_capacity(&self, size: u64, privileged: bool) -> Result<usize> {
+    /// `F_SETPIPE_SZ`: gives the new capacity, rounded up to a power of two of pages. `EPERM` to grow beyond `most`.
+    pub fn set_capacity(&self, size: u64, most: u64) -> Result<usize> {
         if size > LIMIT_CAPACITY {
             return Err(Errno::EINVAL);
         }
@@ -218,7 +216,7 @@ impl Pipe {
             return Err(Errno::EINVAL);
         }
         let mut state = self.state.lock();
-        if size > state.capacity && size > MAX_CAPACITY && !privileged {
+        if size > state.capacity && abi::conv::usize64(size) > most {
             return Err(Errno::EPERM);
         }
         if state.capacity - state.room().min(state.capacity) > size {
@@ -267,7 +265,11 @@ impl PipeFile {
 
     /// `F_SETPIPE_SZ` by a task.
     pub fn set_capacity(&self, cx: &Cx, size: u64) -> Result<usize> {
-        self.pipe.set_capacity(size, cx.task.cred().has_cap(cap::SYS_RESOURCE))
+        let most = match cx.task.cred().has_cap(cap::SYS_RESOURCE) {
+            true => u64::MAX,
+            false => cx.task.kernel.tunables.pipe_max_size.count(),
+        };
+        self.pipe.set_capacity(size, most)
     }
 }
 

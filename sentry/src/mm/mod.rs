@@ -89,6 +89,8 @@ pub struct Mm {
     state: Mutex<State>,
     /// What it asked for with `membarrier(2)`, `MEMBARRIER_CMD_REGISTER_*`.
     pub barriers: AtomicU32,
+    /// Contexts of Linux AIO.
+    pub aio: crate::fs::aio::AioContexts,
 }
 
 /// `len` rounded up to pages; none if that wraps.
@@ -128,6 +130,7 @@ impl Mm {
             guest_end,
             state: Mutex::new(state),
             barriers: AtomicU32::new(0),
+            aio: Mutex::default(),
         })
     }
 
@@ -154,6 +157,7 @@ impl Mm {
             guest_end: self.guest_end,
             state: Mutex::new(state),
             barriers: AtomicU32::new(self.barriers.load(Ordering::Relaxed)),
+            aio: Mutex::default(),
         })
     }
 

@@ -24,7 +24,7 @@ pub(super) fn sys_inotify_init1(cx: &mut Cx, flags: i32) -> SysResult<u64> {
         return Err(Errno::EINVAL.into());
     }
     let kernel = cx.task.kernel.clone();
-    let ops = Inotify::new(&kernel.vfs.inotify, cx.task.cred().uid)?;
+    let ops = Inotify::new(&kernel.vfs.inotify, cx.task.cred().uid, &kernel.tunables)?;
     let file = anon_file(&kernel, "inotify", ops, flags & OpenFlags::NONBLOCK);
     let cloexec = flags.contains(OpenFlags::CLOEXEC);
     let fd = cx.task.files().add(file, cloexec, cx.task.fd_limit())?;
@@ -64,7 +64,7 @@ pub(super) fn sys_inotify_add_watch(cx: &mut Cx, fd: i32, path: UserAddr, wanted
     let path = cx.read_path(path)?;
     let place = lookup(&cx.task, AT_FDCWD, &path, how)?;
     perm::inode(Some(&cx.task), &cx.task.cred(), place.inode(), MAY_READ)?;
-    let wd = group.add(place.inode(), wanted)?;
+    let wd = group.add(place.inode(), wanted, &cx.task.kernel.tunables)?;
     Ok(u64::from(wd.cast_unsigned()))
 }
 

@@ -32,7 +32,7 @@ fn set_limit(cx: &Cx, target: &Task, resource: Resource, new: Rlimit) -> abi::er
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
-    if resource == Resource::Nofile && new.hard > 1 << 20 {
+    if resource == Resource::Nofile && new.hard > cx.task.kernel.tunables.nr_open.count() {
         return Err(Errno::EPERM);
     }
     let mut limits = target.group.rlimits.lock();
@@ -418,17 +418,22 @@ pub(super) fn sys_sched_getattr(cx: &mut Cx, pid: i32, attr: UserAddr, size: u32
 
 const IOPRIO_CLASS_SHIFT: i32 = 13;
 
-/// `ioprio_set(2)`
-pub(super) fn sys_ioprio_set(cx: &mut Cx, which: i32, who: i32, ioprio: i32) -> SysResult<u64> {
+/// `ioprio_check_cap`: may the caller use that class and level?
+pub(super) fn check_ioprio(cx: &Cx, ioprio: i32) -> SysResult<()> {
     let class = ioprio >> IOPRIO_CLASS_SHIFT;
     let level = ioprio & ((1 << IOPRIO_CLASS_SHIFT) - 1);
     match class {
-        0 if level != 0 => return Err(Errno::EINVAL.into()),
-        0 | 2 | 3 => {}
-        1 if !cx.task.capable(cap::SYS_NICE) && !cx.task.capable(cap::SYS_ADMIN) => return Err(Errno::EPERM.into()),
-        1 => {}
-        _ => return Err(Errno::EINVAL.into()),
+        0 if level != 0 => Err(Errno::EINVAL.into()),
+        0 | 2 | 3 => Ok(()),
+        1 if !cx.task.capable(cap::SYS_NICE) && !cx.task.capable(cap::SYS_ADMIN) => Err(Errno::EPERM.into()),
+        1 => Ok(()),
+        _ => Err(Errno::EINVAL.into()),
     }
+}
+
+/// `ioprio_set(2)`
+pub(super) fn sys_ioprio_set(cx: &mut Cx, which: i32, who: i32, ioprio: i32) -> SysResult<u64> {
+    check_ioprio(cx, ioprio)?;
     let threads = selected(cx, which, 1, who)?;
     if threads.is_empty() {
         return Err(Errno::ESRCH.into());

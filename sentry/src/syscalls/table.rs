@@ -198,11 +198,11 @@ table! {
     202 futex wait futex::sys_futex(uaddr, op, val, timeout, uaddr2, val3) partial "FUTEX_LOCK_PI lends no priority";
     203 sched_setaffinity now limits::sys_sched_setaffinity(pid, cpusetsize, mask) full "";
     204 sched_getaffinity now limits::sys_sched_getaffinity(pid, cpusetsize, mask) full "";
-    206 io_setup now aio::sys_io_setup(nr_events, ctxp) todo "";
-    207 io_destroy now aio::sys_io_destroy(ctx) todo "";
-    208 io_getevents wait aio::sys_io_getevents(ctx, min_nr, nr, events, timeout) todo "";
-    209 io_submit wait aio::sys_io_submit(ctx, nr, iocbpp) todo "";
-    210 io_cancel now aio::sys_io_cancel(ctx, iocb, result) todo "";
+    206 io_setup wait aio::sys_io_setup(nr_events, ctxp) full "";
+    207 io_destroy wait aio::sys_io_destroy(ctx) full "";
+    208 io_getevents wait aio::sys_io_getevents(ctx, min_nr, nr, events, timeout) full "";
+    209 io_submit wait aio::sys_io_submit(ctx, nr, iocbpp) partial "all but polls is done before the call returns, as Linux does for buffered files";
+    210 io_cancel now aio::sys_io_cancel(ctx, iocb, result) full "";
     213 epoll_create now poll::sys_epoll_create(size) full "";
     216 remap_file_pages now mm::sys_remap_file_pages(addr, size, prot, pgoff, flags) full "";
     217 getdents64 now dir::sys_getdents64(fd, dirp, count) full "";
@@ -306,7 +306,7 @@ table! {
     327 preadv2 wait rw::sys_preadv2(fd, iov, iovcnt, pos_l, pos_h, flags) full "";
     328 pwritev2 wait rw::sys_pwritev2(fd, iov, iovcnt, pos_l, pos_h, flags) full "";
     332 statx now stat::sys_statx(dirfd, path, flags, mask, statxbuf) full "";
-    333 io_pgetevents wait aio::sys_io_pgetevents(ctx, min_nr, nr, events, timeout, sig) todo "";
+    333 io_pgetevents wait aio::sys_io_pgetevents(ctx, min_nr, nr, events, timeout, sig) full "";
     334 rseq now misc::sys_rseq(rseq, len, flags, sig) partial "arguments are checked, no area is taken: ENOSYS, and C libraries go without";
     424 pidfd_send_signal now process::sys_pidfd_send_signal(pidfd, sig, info, flags) full "";
     428 open_tree now mount::sys_open_tree(dirfd, path, flags) full "";

@@ -190,7 +190,7 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
 
     let mut table = tasks.lock();
     table.check_limit()?;
-    let pid = table.alloc_pid(&pid_ns, &spec.set_tid)?;
+    let pid = table.alloc_pid(&pid_ns, &spec.set_tid, me.kernel.tunables.pid_max.get())?;
     if pid.own() != 1 {
         let init = table.pid(&pid_ns, 1).map(|p| p.number());
         if init

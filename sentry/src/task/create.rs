@@ -38,7 +38,7 @@ impl Kernel {
     /// into it and then calls [`Kernel::start`]. The first in its pid namespace is the namespace's init.
     pub fn create_init(self: &Arc<Kernel>, with: ContainerProcess, mm: Arc<Mm>, ctx: Box<dyn Context>) -> Result<Cx> {
         let mut table = self.tasks.lock();
-        let pid = table.alloc_pid(&with.ns.pid_for_children, &[])?;
+        let pid = table.alloc_pid(&with.ns.pid_for_children, &[], self.tunables.pid_max.get())?;
         let handlers = Arc::new(Mutex::new(SigHandlers::default()));
         let group = ThreadGroup::new(pid.clone(), handlers, with.rlimits, pid.own() == 1);
         group.oom_score_adj.store(with.oom_score_adj, Ordering::Relaxed);

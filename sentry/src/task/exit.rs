@@ -130,9 +130,8 @@ impl Table {
             self.kill_namespace(group);
         }
         crate::time::exit_process(group);
-        let kernel = self.procs.get(&tgid).map(|p| p.leader.kernel.clone());
-        if let Some(kernel) = kernel {
-            crate::ipc::sysv::sem::exit_process(&kernel.ipc.sysv, tgid);
+        if let Some(leader) = self.procs.get(&tgid).map(|p| p.leader.clone()) {
+            crate::ipc::sysv::sem::exit_process(&leader.ipc().sysv, tgid);
         }
         let reap = self.tell_of_end(tgid);
         group.exit_wait.wake(Events::IN | Events::HUP);

@@ -49,7 +49,7 @@ pub use create::ContainerProcess;
 pub use current::current;
 pub use cx::Cx;
 pub use group::{GroupState, ThreadGroup};
-pub use ns::{Nsproxy, UtsNamespace};
+pub use ns::{CgroupNamespace, Nsproxy, UtsNamespace};
 pub use pid::{Pid, PidNamespace};
 pub use rlimit::{INFINITY, Resource, Rlimit, Rlimits};
 pub use session::{ControllingTty, ProcessGroup, Session};
@@ -134,6 +134,11 @@ impl Task {
     /// Namespaces.
     pub fn ns(&self) -> Arc<Nsproxy> {
         self.slots.lock().ns.clone()
+    }
+
+    /// System V objects and message queues.
+    pub fn ipc(&self) -> Arc<crate::ipc::IpcNamespace> {
+        self.slots.lock().ns.ipc.clone()
     }
 
     /// The pid namespace in which it sees others.

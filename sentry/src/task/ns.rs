@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::pid::PidNamespace;
 use crate::cred::UserNamespace;
 use crate::fs::mount::MountNamespace;
+use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::net::NetNamespace;
 use crate::sync::Mutex;
@@ -28,6 +29,15 @@ pub struct UtsNames {
     pub domain: Vec<u8>,
 }
 
+/// A cgroup namespace (`cgroup_namespaces(7)`): its members see the cgroup that its maker was in as the root. The sandbox has one
+/// cgroup, so that they differ in nothing but their number and owner.
+pub struct CgroupNamespace {
+    /// Inode number in `/proc/PID/ns`.
+    pub id: u64,
+    /// Who may administer it.
+    pub user_ns: Arc<UserNamespace>,
+}
+
 /// Namespaces other than the user namespace, which is part of the credentials. Replaced, never changed.
 #[derive(Clone)]
 pub struct Nsproxy {
@@ -37,6 +47,10 @@ pub struct Nsproxy {
     pub mnt: Arc<MountNamespace>,
     /// Interfaces, ports, abstract names.
     pub net: Arc<NetNamespace>,
+    /// System V objects and message queues.
+    pub ipc: Arc<IpcNamespace>,
+    /// The root of cgroups.
+    pub cgroup: Arc<CgroupNamespace>,
     /// Where children get their numbers.
     pub pid_for_children: Arc<PidNamespace>,
 }
@@ -55,6 +69,11 @@ impl Nsproxy {
             }),
             mnt,
             net: kernel.net.clone(),
+            ipc: kernel.ipc.root_ns.clone(),
+            cgroup: Arc::new(CgroupNamespace {
+                id: 0xefff_fffb,
+                user_ns: kernel.root_user_ns.clone(),
+            }),
             pid_for_children: kernel.tasks.root_ns.clone(),
         }
     }

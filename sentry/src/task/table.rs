@@ -13,8 +13,8 @@ use super::session::{ProcessGroup, Session};
 use super::{Task, ThreadGroup};
 use crate::sync::{Mutex, MutexGuard};
 
-/// Largest number a pid may have, plus one (`/proc/sys/kernel/pid_max`).
-pub const PID_MAX: i32 = 4_194_304;
+/// Numbers up to here are not given again once they ran out (`RESERVED_PIDS`).
+const RESERVED: i32 = 300;
 
 /// Pids, process groups and sessions of the sandbox.
 pub struct TaskTable {
@@ -120,6 +120,16 @@ impl TaskTable {
         table.procs.get(&tgid).map(|p| p.group.clone())
     }
 
+    /// The number given last in a namespace.
+    pub fn last_pid(&self, ns: &PidNamespace) -> i32 {
+        self.lock().next.get(&ns.id).map_or(0, |next| next.saturating_sub(1))
+    }
+
+    /// The search for the next number begins behind this one.
+    pub fn set_last_pid(&self, ns: &PidNamespace, number: i32) {
+        self.lock().next.insert(ns.id, number.saturating_add(1));
+    }
+
     /// Every process that members of `ns` see, in the order of their numbers there. Zombies included.
     pub fn processes(&self, ns: &PidNamespace) -> Vec<(i32, Arc<ThreadGroup>)> {
         let table = self.lock();
@@ -191,7 +201,8 @@ impl TaskTable {
 
 impl Table {
     /// Numbers for a new task, one per level of `ns`. `wanted` are numbers asked for by `clone3(2)`, innermost first.
-    pub(super) fn alloc_pid(&mut self, ns: &Arc<PidNamespace>, wanted: &[i32]) -> Result<Arc<Pid>> {
+    /// Those that the kernel chooses stay below `max`.
+    pub(super) fn alloc_pid(&mut self, ns: &Arc<PidNamespace>, wanted: &[i32], max: i64) -> Result<Arc<Pid>> {
         let mut chain: SmallVec<[&Arc<PidNamespace>; 2]> = SmallVec::new();
         let mut at = Some(ns);
         while let Some(n) = at {
@@ -207,7 +218,7 @@ impl Table {
                     }
                     number
                 }
-                None => self.free_number(n.id)?,
+                None => self.free_number(n.id, max)?,
             };
             numbers.push(number);
         }
@@ -218,11 +229,13 @@ impl Table {
         }))
     }
 
-    fn free_number(&mut self, ns: u64) -> Result<i32> {
-        let start = self.next.get(&ns).copied().unwrap_or(1);
+    fn free_number(&mut self, ns: u64, max: i64) -> Result<i32> {
+        let max = i32::try_from(max).unwrap_or(i32::MAX);
+        let wrapped = |n: i32| if n >= max { RESERVED } else { n };
+        let start = wrapped(self.next.get(&ns).copied().unwrap_or(1));
         let mut number = start;
         loop {
-            let next = if number + 1 >= PID_MAX { 300 } else { number + 1 };
+            let next = wrapped(number.saturating_add(1));
             if !self.pids.contains_key(&(ns, number)) {
                 self.next.insert(ns, next);
                 return Ok(number);

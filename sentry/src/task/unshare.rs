@@ -7,10 +7,11 @@ use abi::Errno;
 use abi::errno::Result;
 use abi::sched::CloneFlags;
 
-use super::ns::{Nsproxy, UtsNamespace};
+use super::ns::{CgroupNamespace, Nsproxy, UtsNamespace};
 use super::{Cx, PidNamespace, Task};
 use crate::cred::{Cred, UserNamespace, cap};
 use crate::fs::FsContext;
+use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
 
@@ -64,7 +65,7 @@ impl Nsproxy {
         if !cred.has_cap(cap::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let missing = flags & (CloneFlags::NEWTIME | CloneFlags::NEWCGROUP | CloneFlags::NEWIPC);
+        let missing = flags & CloneFlags::NEWTIME;
         if !missing.is_empty() {
             return Err(kernel
                 .counters
@@ -80,6 +81,15 @@ impl Nsproxy {
         }
         if flags.contains(CloneFlags::NEWNET) {
             new.net = old.net.unshare(kernel.unique_id(), cred.user_ns.clone());
+        }
+        if flags.contains(CloneFlags::NEWIPC) {
+            new.ipc = IpcNamespace::new(kernel.unique_id(), cred.user_ns.clone());
+        }
+        if flags.contains(CloneFlags::NEWCGROUP) {
+            new.cgroup = Arc::new(CgroupNamespace {
+                id: kernel.unique_id(),
+                user_ns: cred.user_ns.clone(),
+            });
         }
         if flags.contains(CloneFlags::NEWPID) {
             if old.pid_for_children.level >= MAX_LEVEL {
@@ -154,8 +164,12 @@ pub(crate) fn unshare(cx: &mut Cx, flags: CloneFlags) -> Result<()> {
             | CloneFlags::NEWUSER,
     );
     if flags.intersects(namespaces) {
-        let ns = Nsproxy::copy(&task.kernel, &task.ns(), flags, &cred, &fs)?;
+        let old = task.ns();
+        let ns = Nsproxy::copy(&task.kernel, &old, flags, &cred, &fs)?;
         task.set_ns(Arc::new(ns));
+        if flags.contains(CloneFlags::NEWIPC) {
+            leave_ipc(&task, &old.ipc);
+        }
     }
     if flags.contains(CloneFlags::FS) {
         task.set_fs(fs);
@@ -170,6 +184,13 @@ pub(crate) fn unshare(cx: &mut Cx, flags: CloneFlags) -> Result<()> {
     Ok(())
 }
 
+/// The process is out of reach of its semaphores: what it asked to have undone is undone (`exit_sem`).
+fn leave_ipc(task: &Task, old: &IpcNamespace) {
+    if task.group.thread_count() <= 1 {
+        crate::ipc::sysv::sem::exit_process(&old.sysv, task.group.tgid);
+    }
+}
+
 /// What a file of `/proc/PID/ns` stands for.
 #[derive(Clone)]
 pub enum Namespace {
@@ -179,6 +200,10 @@ pub enum Namespace {
     Uts(Arc<UtsNamespace>),
     /// `net`
     Net(Arc<crate::net::NetNamespace>),
+    /// `ipc`
+    Ipc(Arc<IpcNamespace>),
+    /// `cgroup`
+    Cgroup(Arc<CgroupNamespace>),
     /// `pid` and `pid_for_children`
     Pid(Arc<PidNamespace>),
     /// `user`
@@ -194,6 +219,8 @@ impl Namespace {
             Namespace::Mount(ns.mnt.clone()),
             Namespace::Uts(ns.uts.clone()),
             Namespace::Net(ns.net.clone()),
+            Namespace::Ipc(ns.ipc.clone()),
+            Namespace::Cgroup(ns.cgroup.clone()),
             Namespace::Pid(task.pid.ns.clone()),
         ]
     }
@@ -204,6 +231,8 @@ impl Namespace {
             Namespace::Mount(_) => CloneFlags::NEWNS,
             Namespace::Uts(_) => CloneFlags::NEWUTS,
             Namespace::Net(_) => CloneFlags::NEWNET,
+            Namespace::Ipc(_) => CloneFlags::NEWIPC,
+            Namespace::Cgroup(_) => CloneFlags::NEWCGROUP,
             Namespace::Pid(_) => CloneFlags::NEWPID,
             Namespace::User(_) => CloneFlags::NEWUSER,
         }
@@ -215,6 +244,8 @@ impl Namespace {
             Namespace::Mount(ns) => ns.id,
             Namespace::Uts(ns) => ns.id,
             Namespace::Net(ns) => ns.id,
+            Namespace::Ipc(ns) => ns.id,
+            Namespace::Cgroup(ns) => ns.id,
             Namespace::Pid(ns) => ns.id,
             Namespace::User(ns) => ns.id,
         }
@@ -226,8 +257,23 @@ impl Namespace {
             Namespace::Mount(_) => "mnt",
             Namespace::Uts(_) => "uts",
             Namespace::Net(_) => "net",
+            Namespace::Ipc(_) => "ipc",
+            Namespace::Cgroup(_) => "cgroup",
             Namespace::Pid(_) => "pid",
             Namespace::User(_) => "user",
+        }
+    }
+
+    /// Who owns it.
+    pub fn user_ns(&self) -> &Arc<UserNamespace> {
+        match self {
+            Namespace::Mount(ns) => &ns.user_ns,
+            Namespace::Uts(ns) => &ns.user_ns,
+            Namespace::Net(ns) => &ns.user_ns,
+            Namespace::Ipc(ns) => &ns.user_ns,
+            Namespace::Cgroup(ns) => &ns.user_ns,
+            Namespace::Pid(ns) => &ns.user_ns,
+            Namespace::User(ns) => ns,
         }
     }
 
@@ -235,13 +281,7 @@ impl Namespace {
     pub(crate) fn enter(&self, cx: &mut Cx) -> Result<()> {
         let task = cx.task.clone();
         let cred = task.cred();
-        let owner = match self {
-            Namespace::Mount(ns) => &ns.user_ns,
-            Namespace::Uts(ns) => &ns.user_ns,
-            Namespace::Net(ns) => &ns.user_ns,
-            Namespace::Pid(ns) => &ns.user_ns,
-            Namespace::User(ns) => ns,
-        };
+        let owner = self.user_ns();
         if let Namespace::User(ns) = self {
             if ns.id == cred.user_ns.id {
                 return Err(Errno::EINVAL);
@@ -280,6 +320,19 @@ impl Namespace {
                 }
                 proxy.uts = ns.clone();
             }
+            Namespace::Ipc(ns) => {
+                if !cred.has_cap(cap::SYS_ADMIN) {
+                    return Err(Errno::EPERM);
+                }
+                leave_ipc(&task, &proxy.ipc);
+                proxy.ipc = ns.clone();
+            }
+            Namespace::Cgroup(ns) => {
+                if !cred.has_cap(cap::SYS_ADMIN) {
+                    return Err(Errno::EPERM);
+                }
+                proxy.cgroup = ns.clone();
+            }
             Namespace::Pid(ns) => {
                 if !cred.has_cap(cap::SYS_ADMIN) {
                     return Err(Errno::EPERM);
@@ -315,10 +368,27 @@ pub struct NsFile {
 
 impl crate::fs::FileOps for NsFile {
     fn ioctl(&self, cx: &mut Cx, file: &crate::fs::File, cmd: u32, arg: u64) -> abi::SysResult<u64> {
+        const NS_GET_USERNS: u32 = 0xb701;
+        const NS_GET_PARENT: u32 = 0xb702;
         const NS_GET_NSTYPE: u32 = 0xb703;
         const NS_GET_OWNER_UID: u32 = 0xb704;
         let _ = file;
         match cmd {
+            NS_GET_USERNS => {
+                let owner = match &self.ns {
+                    Namespace::User(ns) => ns.parent.clone().ok_or(Errno::EPERM)?,
+                    other => other.user_ns().clone(),
+                };
+                open_relative(cx, Namespace::User(owner))
+            }
+            NS_GET_PARENT => {
+                let parent = match &self.ns {
+                    Namespace::User(ns) => Namespace::User(ns.parent.clone().ok_or(Errno::EPERM)?),
+                    Namespace::Pid(ns) => Namespace::Pid(ns.parent.clone().ok_or(Errno::EPERM)?),
+                    _ => return Err(Errno::EINVAL.into()),
+                };
+                open_relative(cx, parent)
+            }
             NS_GET_NSTYPE => Ok(self.ns.flag().bits()),
             NS_GET_OWNER_UID => {
                 let Namespace::User(ns) = &self.ns else {
@@ -335,4 +405,19 @@ impl crate::fs::FileOps for NsFile {
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }
+}
+
+/// A descriptor of a namespace that the caller is in or above of (`ns_get_owner`, `pidns_get_parent`); `EPERM` for others.
+fn open_relative(cx: &mut Cx, ns: Namespace) -> abi::SysResult<u64> {
+    let inside = match &ns {
+        Namespace::User(ns) => ns.is_within(&cx.task.cred().user_ns),
+        Namespace::Pid(ns) => ns.is_within(cx.task.pid_ns()),
+        _ => true,
+    };
+    if !inside {
+        return Err(Errno::EPERM.into());
+    }
+    let file = crate::fs::impls::ns_file(&cx.task.kernel, ns);
+    let fd = cx.task.files().add(file, true, cx.task.fd_limit())?;
+    Ok(u64::from(fd.cast_unsigned()))
 }

@@ -12,6 +12,8 @@ pub mod pseudo;
 pub mod sysfs;
 pub mod tmpfs;
 
+pub(crate) use proc::pid::ns::ns_file;
+
 use super::super_block::FsType;
 
 /// All types that `mount(2)` knows, by name.

@@ -1,6 +1,5 @@
 //! System V IPC (`sysvipc(7)`): objects with ids, keys and permission bits.
 
-pub mod limits;
 pub mod msg;
 pub mod sem;
 pub mod shm;
@@ -13,17 +12,16 @@ use abi::ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IpcPerm};
 
 use crate::cred::{Cred, cap};
 use crate::sync::Mutex;
+use crate::sysctl::Tunable;
 
-/// Objects of one kind, at most (`SHMMNI` and kin).
-pub const MAX_IDS: usize = 32000;
+/// Objects of one kind, whatever the limits say (`IPCMNI`).
+pub const MAX_IDS: usize = 32768;
 /// An id is a sequence number times this, plus the index.
 const SEQ: i32 = 32768;
 
 /// All three kinds.
 #[derive(Default)]
 pub struct SysV {
-    /// What `/proc/sys/kernel` sets.
-    pub limits: limits::Limits,
     /// Shared memory.
     pub shm: Mutex<Table<shm::Segment>>,
     /// Semaphore sets.
@@ -117,6 +115,14 @@ impl Perm {
     }
 }
 
+/// What a namespace says about new objects of a kind.
+pub struct Room<'a> {
+    /// Objects, at most.
+    pub max: &'a Tunable,
+    /// Id of the next one; negative leaves it to the table.
+    pub next: &'a Tunable,
+}
+
 /// An object as the table sees it.
 pub trait Object {
     /// Its permissions now.
@@ -147,6 +153,7 @@ impl<T: Object> Table<T> {
         key: i32,
         flags: i32,
         cred: &Cred,
+        room: &Room<'_>,
         check: impl FnOnce(&T) -> Result<()>,
         make: impl FnOnce(Perm) -> Result<T>,
     ) -> Result<i32> {
@@ -164,13 +171,24 @@ impl<T: Object> Table<T> {
         if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
             return Err(Errno::ENOENT);
         }
-        if self.objects.len() >= MAX_IDS {
+        if abi::conv::usize64(self.objects.len()) >= room.max.count() || self.objects.len() >= MAX_IDS {
             return Err(Errno::ENOSPC);
         }
         let object = make(Perm::new(key, flags, cred))?;
-        let index = (0..).find(|i| !self.objects.contains_key(i)).ok_or(Errno::ENOSPC)?;
-        let id = self.seq.wrapping_mul(SEQ) + index;
-        self.seq = (self.seq + 1) % (i32::MAX / SEQ);
+        // An id that was asked for is given, or the next one that is free; once.
+        let wanted = i32::try_from(room.next.get()).ok().filter(|&id| id >= 0);
+        room.next.set(-1);
+        let first = wanted.map_or(0, |id| id % SEQ);
+        let free = (first..SEQ).chain(0..first).find(|i| !self.objects.contains_key(i));
+        let index = free.ok_or(Errno::ENOSPC)?;
+        let id = match wanted {
+            Some(id) => (id / SEQ).wrapping_mul(SEQ) + index,
+            None => {
+                let id = self.seq.wrapping_mul(SEQ) + index;
+                self.seq = (self.seq + 1) % (i32::MAX / SEQ);
+                id
+            }
+        };
         self.objects.insert(index, (id, object));
         if key != IPC_PRIVATE {
             self.keys.insert(key, id);
@@ -194,9 +212,9 @@ impl<T: Object> Table<T> {
         if *known == id { Ok(object) } else { Err(Errno::EINVAL) }
     }
 
-    /// By index, for the `*_STAT` commands of `ipcs(1)`; with its id.
+    /// By index, for the `*_STAT` commands of `ipcs(1)`; with its id. Of an id the index counts.
     pub fn at(&self, index: i32) -> Result<(i32, &T)> {
-        let (id, object) = self.objects.get(&index).ok_or(Errno::EINVAL)?;
+        let (id, object) = self.objects.get(&(index % SEQ)).ok_or(Errno::EINVAL)?;
         Ok((*id, object))
     }
 
@@ -237,7 +255,7 @@ pub(super) fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Object, Perm, Table};
+    use super::{Object, Perm, Room, Table};
     use abi::Errno;
     use abi::ipc::{IPC_CREAT, IPC_EXCL};
 
@@ -276,7 +294,11 @@ mod tests {
     fn keys_ids_and_permissions() {
         let mut table: Table<Thing> = Table::default();
         let get = |table: &mut Table<Thing>, key, flags, uid| {
-            table.get_or_make(key, flags, &cred(uid), |_| Ok(()), |p| Ok(Thing(p)))
+            let room = Room {
+                max: &crate::sysctl::Tunable::new(100),
+                next: &crate::sysctl::Tunable::new(-1),
+            };
+            table.get_or_make(key, flags, &cred(uid), &room, |_| Ok(()), |p| Ok(Thing(p)))
         };
         assert_eq!(get(&mut table, 7, 0, 1), Err(Errno::ENOENT));
         let id = get(&mut table, 7, IPC_CREAT | 0o600, 1).expect("made");

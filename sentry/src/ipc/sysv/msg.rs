@@ -12,11 +12,6 @@ use crate::cred::Cred;
 use crate::sync::Mutex;
 use crate::wait::{Events, WaitQueue};
 
-/// Longest message.
-pub const MSGMAX: usize = 8192;
-/// Bytes of a new queue.
-pub const MSGMNB: u64 = 16384;
-
 /// A message.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -64,7 +59,7 @@ impl Object for Arc<Queue> {
 }
 
 impl Queue {
-    /// Empty.
+    /// Empty, with room for so many bytes.
     pub fn new(perm: Perm, qbytes: u64) -> Arc<Queue> {
         Arc::new(Queue {
             state: Mutex::new(State {

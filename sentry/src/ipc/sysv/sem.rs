@@ -14,10 +14,6 @@ use crate::wait::{Events, WaitQueue};
 
 /// Largest value.
 pub const SEMVMX: i32 = 32767;
-/// Semaphores in a set, at most.
-pub const SEMMSL: i32 = 32000;
-/// Operations in a call, at most.
-pub const SEMOPM: usize = 500;
 /// `SEM_UNDO`
 pub const SEM_UNDO: i16 = 0x1000;
 

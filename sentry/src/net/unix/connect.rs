@@ -15,12 +15,9 @@ use crate::net::{Socket, addr};
 use crate::task::Cx;
 use crate::wait::Events;
 
-/// Backlog limit (`/proc/sys/net/core/somaxconn`).
-pub const SOMAXCONN: usize = 4096;
-
-/// The backlog that `listen(2)` asks for: negative counts as very large.
+/// The backlog that `listen(2)` asks for, limited already.
 pub fn backlog(n: i32) -> usize {
-    usize::try_from(n).unwrap_or(SOMAXCONN).min(SOMAXCONN)
+    usize::try_from(n).unwrap_or(0)
 }
 
 impl UnixSocket {

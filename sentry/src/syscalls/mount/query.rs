@@ -223,7 +223,7 @@ pub(in super::super) fn sys_statmount(
     let mut strings = Strings::default();
     let mut out = fixed(&mount, &ns, req.param)?;
     add_strings(&mut out, &mut strings, &mount, &root, req.param);
-    if !strings.0.is_empty() && bufsize <= size_of::<Statmount>() + strings.0.len() - 1 {
+    if !strings.0.is_empty() && bufsize < size_of::<Statmount>() + strings.0.len() {
         return Err(Errno::EOVERFLOW.into());
     }
     out.size = low32(usize64(size_of::<Statmount>() + strings.0.len()));

@@ -119,6 +119,9 @@ pub(super) fn sys_bind(cx: &mut Cx, fd: i32, addr: UserAddr, addrlen: u32) -> Sy
 /// `listen(2)`
 pub(super) fn sys_listen(cx: &mut Cx, fd: i32, backlog: i32) -> SysResult<u64> {
     let (_, socket) = lookup(cx, fd)?;
+    // Negative counts as very large.
+    let most = i32::try_from(cx.task.kernel.tunables.somaxconn.get()).unwrap_or(i32::MAX);
+    let backlog = if backlog < 0 { most } else { backlog.min(most) };
     socket.listen(backlog)?;
     Ok(0)
 }

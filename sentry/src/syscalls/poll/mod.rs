@@ -25,7 +25,7 @@ use crate::usermem::UserAddr;
 use crate::wait::{Blocked, Blocker, Deadline, Events};
 
 /// Sets the mask for the time of the call, if one is given. `EINVAL` for a set of the wrong size.
-fn begin_sigmask(cx: &Cx, mask: UserAddr, size: usize) -> Result<(), Errno> {
+pub(super) fn begin_sigmask(cx: &Cx, mask: UserAddr, size: usize) -> Result<(), Errno> {
     let Some(mask) = mask.nonnull() else { return Ok(()) };
     if size != 8 {
         return Err(Errno::EINVAL);
@@ -36,7 +36,7 @@ fn begin_sigmask(cx: &Cx, mask: UserAddr, size: usize) -> Result<(), Errno> {
 }
 
 /// The old mask is back, unless a signal is to be delivered first: its handler runs with the call's mask.
-fn end_sigmask(cx: &Cx, result: SysResult<u64>) -> SysResult<u64> {
+pub(super) fn end_sigmask(cx: &Cx, result: SysResult<u64>) -> SysResult<u64> {
     let interrupted = match result {
         Err(SysError::Restart(_) | SysError::Errno(Errno::EINTR)) => cx.task.is_interrupted(),
         _ => false,

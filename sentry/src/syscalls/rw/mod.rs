@@ -14,7 +14,7 @@ pub(super) use alloc::{
     sys_sync_file_range, sys_syncfs,
 };
 pub(super) use splice::{sys_copy_file_range, sys_sendfile, sys_splice, sys_tee, sys_vmsplice};
-use transfer::{How, read_into, write_from};
+pub(super) use transfer::{How, read_into, write_from};
 
 use crate::fs::io::MAX_RW_COUNT;
 use crate::fs::{File, FileMode};
@@ -55,7 +55,7 @@ fn position(file: &File, offset: i64) -> SysResult<u64> {
 }
 
 /// Checks one buffer as `access_ok` and `rw_verify_area` do, and cuts it.
-fn buffer(cx: &Cx, buf: UserAddr, count: usize) -> SysResult<[(UserAddr, usize); 1]> {
+pub(super) fn buffer(cx: &Cx, buf: UserAddr, count: usize) -> SysResult<[(UserAddr, usize); 1]> {
     if isize::try_from(count).is_err() {
         return Err(Errno::EINVAL.into());
     }

@@ -17,7 +17,7 @@ use crate::wait::{Blocked, Blocker, Events};
 
 /// How to transfer.
 #[derive(Clone, Copy, Default)]
-pub(super) struct How {
+pub(in crate::syscalls) struct How {
     /// None: at the file's position, which moves on.
     at: Option<u64>,
     flags: u32,
@@ -25,12 +25,12 @@ pub(super) struct How {
 
 impl How {
     /// At the file's own position.
-    pub(super) fn at_position() -> How {
+    pub(in crate::syscalls) fn at_position() -> How {
         How::default()
     }
 
     /// At this one.
-    pub(super) fn at(pos: u64) -> How {
+    pub(in crate::syscalls) fn at(pos: u64) -> How {
         How {
             at: Some(pos),
             flags: 0,
@@ -38,7 +38,7 @@ impl How {
     }
 
     /// With `RWF_*` flags.
-    pub(super) fn with_flags(self, flags: u32) -> SysResult<How> {
+    pub(in crate::syscalls) fn with_flags(self, flags: u32) -> SysResult<How> {
         if flags & !RWF_KNOWN != 0 {
             return Err(Errno::EOPNOTSUPP.into());
         }
@@ -154,7 +154,12 @@ pub(super) async fn wait_for(
 }
 
 /// Reads into guest memory.
-pub(super) async fn read_into(cx: &mut Cx, file: &Arc<File>, iov: &[(UserAddr, usize)], how: How) -> SysResult<u64> {
+pub(in crate::syscalls) async fn read_into(
+    cx: &mut Cx,
+    file: &Arc<File>,
+    iov: &[(UserAddr, usize)],
+    how: How,
+) -> SysResult<u64> {
     let task = cx.task.clone();
     let mut blocker = None;
     let mut buf = UserBuf::new(cx, iov);
@@ -170,7 +175,12 @@ pub(super) async fn read_into(cx: &mut Cx, file: &Arc<File>, iov: &[(UserAddr, u
 }
 
 /// Writes from guest memory. A file that can be full takes all before the call ends, unless something stops it.
-pub(super) async fn write_from(cx: &mut Cx, file: &Arc<File>, iov: &[(UserAddr, usize)], how: How) -> SysResult<u64> {
+pub(in crate::syscalls) async fn write_from(
+    cx: &mut Cx,
+    file: &Arc<File>,
+    iov: &[(UserAddr, usize)],
+    how: How,
+) -> SysResult<u64> {
     let task = cx.task.clone();
     let mut blocker = None;
     let mut buf = UserBuf::new(cx, iov);

@@ -10,16 +10,13 @@ use crate::cred::{Cred, cap};
 use crate::executor::Executor;
 use crate::fs::namei::anon_file;
 use crate::fs::{File, FileMode, OpenFlags};
-use crate::ipc::mqueue::{BYTES_MAX, MessageQueue, Notification, PRIO_MAX, QUEUES_MAX, QueueFile};
+use crate::ipc::mqueue::{BYTES_MAX, MessageQueue, Notification, PRIO_MAX, QueueFile};
 use crate::signal::Signal;
 use crate::task::Cx;
 use crate::time::clock::realtime_now;
 use crate::usermem::UserAddr;
 use crate::wait::{Blocked, Blocker, Deadline, Events};
 
-/// What everybody may ask for (`/proc/sys/fs/mqueue`).
-const MSG_MAX: i64 = 10;
-const MSGSIZE_MAX: i64 = 8192;
 /// What the privileged may.
 const HARD_MSG_MAX: i64 = 65536;
 const HARD_MSGSIZE_MAX: i64 = 16 << 20;
@@ -67,7 +64,9 @@ pub(in crate::syscalls) fn sys_mq_open(
     let task = cx.task.clone();
     let cred = task.cred();
     let access = flags.file_mode() & (FileMode::READ | FileMode::WRITE);
-    let mut names = task.kernel.ipc.mqueues.names.lock();
+    let ns = task.ipc();
+    let limits = &ns.limits;
+    let mut names = ns.mqueues.names.lock();
     let queue = match names.get(&name) {
         Some(_) if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) => return Err(Errno::EEXIST.into()),
         Some(queue) => {
@@ -87,12 +86,15 @@ pub(in crate::syscalls) fn sys_mq_open(
         None => {
             let privileged = cred.has_cap(cap::SYS_RESOURCE);
             let (maxmsg, msgsize) = match attr {
-                None => (MSG_MAX, MSGSIZE_MAX),
+                None => (
+                    limits.msg_default.get().min(limits.msg_max.get()),
+                    limits.msgsize_default.get().min(limits.msgsize_max.get()),
+                ),
                 Some(attr) => {
                     let (most, longest) = if privileged {
                         (HARD_MSG_MAX, HARD_MSGSIZE_MAX)
                     } else {
-                        (MSG_MAX, MSGSIZE_MAX)
+                        (limits.msg_max.get(), limits.msgsize_max.get())
                     };
                     if attr.maxmsg <= 0 || attr.msgsize <= 0 || attr.maxmsg > most || attr.msgsize > longest {
                         return Err(Errno::EINVAL.into());
@@ -101,7 +103,7 @@ pub(in crate::syscalls) fn sys_mq_open(
                 }
             };
             let (maxmsg, msgsize) = (maxmsg.unsigned_abs(), msgsize.unsigned_abs());
-            if names.len() >= QUEUES_MAX && !privileged {
+            if abi::conv::usize64(names.len()) >= limits.queues_max.count() && !privileged {
                 return Err(Errno::ENOSPC.into());
             }
             let held: u64 = names
@@ -133,7 +135,8 @@ pub(in crate::syscalls) fn sys_mq_open(
 pub(in crate::syscalls) fn sys_mq_unlink(cx: &mut Cx, name: UserAddr) -> SysResult<u64> {
     let name = read_name(cx, name)?;
     let cred = cx.task.cred();
-    let mut names = cx.task.kernel.ipc.mqueues.names.lock();
+    let ns = cx.task.ipc();
+    let mut names = ns.mqueues.names.lock();
     let queue = names.get(&name).ok_or(Errno::ENOENT)?;
     // The directory is sticky.
     let owner = queue.state.lock().uid;

@@ -7,7 +7,7 @@ use abi::{Errno, Restart, SysError, SysResult};
 
 use crate::cred::cap;
 use crate::ipc::sysv::msg::{Message, Queue, Want};
-use crate::ipc::sysv::{READ, WRITE};
+use crate::ipc::sysv::{READ, Room, WRITE};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 use crate::wait::{Blocker, Events};
@@ -18,29 +18,26 @@ const MSG_COPY: i32 = 0o40000;
 const MSG_STAT: i32 = 11;
 const MSG_INFO: i32 = 12;
 const MSG_STAT_ANY: i32 = 13;
-const MSGMNI: i32 = 32000;
 
 fn now() -> i64 {
     (crate::time::clock::realtime_now() / 1_000_000_000).cast_signed()
 }
 
 fn find(cx: &Cx, id: i32) -> Result<Arc<Queue>, Errno> {
-    cx.task.kernel.ipc.sysv.msg.lock().get(id).cloned()
+    cx.task.ipc().sysv.msg.lock().get(id).cloned()
 }
 
 /// `msgget(2)`
 pub(in crate::syscalls) fn sys_msgget(cx: &mut Cx, key: i32, flags: i32) -> SysResult<u64> {
     let cred = cx.task.cred();
-    let qbytes = cx.task.kernel.ipc.sysv.limits.msgmnb.get();
-    let make = |perm| Ok(Queue::new(perm, qbytes));
-    let id = cx
-        .task
-        .kernel
-        .ipc
-        .sysv
-        .msg
-        .lock()
-        .get_or_make(key, flags, &cred, |_| Ok(()), make)?;
+    let ns = cx.task.ipc();
+    let make = |perm| Ok(Queue::new(perm, ns.limits.msgmnb.count()));
+    let room = Room {
+        max: &ns.limits.msgmni,
+        next: &ns.limits.msg_next_id,
+    };
+    let mut table = ns.sysv.msg.lock();
+    let id = table.get_or_make(key, flags, &cred, &room, |_| Ok(()), make)?;
     Ok(u64::from(id.cast_unsigned()))
 }
 
@@ -53,7 +50,8 @@ pub(in crate::syscalls) async fn sys_msgsnd(
     flags: i32,
 ) -> SysResult<u64> {
     let kind: i64 = cx.read_obj(msgp)?;
-    if abi::conv::usize64(msgsz) > cx.task.kernel.ipc.sysv.limits.msgmax.get() || msqid < 0 || kind < 1 {
+    let longest = cx.task.ipc().limits.msgmax.count();
+    if abi::conv::usize64(msgsz) > longest || msqid < 0 || kind < 1 {
         return Err(Errno::EINVAL.into());
     }
     let mut data = vec![0u8; msgsz];
@@ -153,7 +151,8 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
         IPC_INFO | MSG_INFO => info(cx, cmd, buf),
         IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
             let (id, queue) = {
-                let table = cx.task.kernel.ipc.sysv.msg.lock();
+                let ns = cx.task.ipc();
+                let table = ns.sysv.msg.lock();
                 if cmd == IPC_STAT {
                     (msqid, table.get(msqid)?.clone())
                 } else {
@@ -180,7 +179,7 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
             let queue = find(cx, msqid)?;
             let mut state = queue.state.lock();
             state.perm.check_owner(&cred)?;
-            if new.qbytes > cx.task.kernel.ipc.sysv.limits.msgmnb.get() && !cred.has_cap(cap::SYS_RESOURCE) {
+            if new.qbytes > cx.task.ipc().limits.msgmnb.count() && !cred.has_cap(cap::SYS_RESOURCE) {
                 return Err(Errno::EPERM.into());
             }
             state.perm.set(&new.perm, &cred)?;
@@ -193,7 +192,7 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
         IPC_RMID => {
             let queue = find(cx, msqid)?;
             queue.state.lock().perm.check_owner(&cred)?;
-            cx.task.kernel.ipc.sysv.msg.lock().remove(msqid)?;
+            cx.task.ipc().sysv.msg.lock().remove(msqid)?;
             queue.state.lock().removed = true;
             queue.changed();
             Ok(0)
@@ -203,8 +202,9 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
 }
 
 fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {
+    let ns = cx.task.ipc();
     let (max, queues, messages, bytes) = {
-        let table = cx.task.kernel.ipc.sysv.msg.lock();
+        let table = ns.sysv.msg.lock();
         let sums = table.iter().fold((0u64, 0u64), |(n, b), (_, q)| {
             let state = q.state.lock();
             (n + state.count(), b.saturating_add(state.bytes))
@@ -213,20 +213,18 @@ fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {
     };
     let int = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
     let running = cmd == MSG_INFO;
-    let limits = &cx.task.kernel.ipc.sysv.limits;
-    let mnb = int(limits.msgmnb.get());
+    let mnb = int(ns.limits.msgmnb.count());
+    let mni = int(ns.limits.msgmni.count());
     let info = MsgInfo {
         msgpool: if running {
             int(abi::conv::usize64(queues))
         } else {
-            (i64::from(MSGMNI) * i64::from(mnb) / 1024)
-                .try_into()
-                .unwrap_or(i32::MAX)
+            i32::try_from(i64::from(mni) * i64::from(mnb) / 1024).unwrap_or(i32::MAX)
         },
         msgmap: if running { int(messages) } else { mnb },
-        msgmax: int(limits.msgmax.get()),
+        msgmax: int(ns.limits.msgmax.count()),
         msgmnb: mnb,
-        msgmni: MSGMNI,
+        msgmni: mni,
         msgssz: 16,
         msgtql: if running { int(bytes) } else { mnb },
         msgseg: 0xffff,

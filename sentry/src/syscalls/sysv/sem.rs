@@ -8,8 +8,8 @@ use abi::{Errno, Restart, SysError, SysResult};
 use zerocopy::IntoBytes;
 
 use crate::executor::Executor;
-use crate::ipc::sysv::sem::{SEMMSL, SEMOPM, SEMVMX, Set, State, Stuck};
-use crate::ipc::sysv::{READ, WRITE};
+use crate::ipc::sysv::sem::{SEMVMX, Set, State, Stuck};
+use crate::ipc::sysv::{READ, Room, WRITE};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 use crate::wait::{Blocked, Blocker, Deadline, Events};
@@ -24,7 +24,6 @@ const SETALL: i32 = 17;
 const SEM_STAT: i32 = 18;
 const SEM_INFO: i32 = 19;
 const SEM_STAT_ANY: i32 = 20;
-const SEMMNI: i32 = 32000;
 
 fn now() -> i64 {
     (crate::time::clock::realtime_now() / 1_000_000_000).cast_signed()
@@ -32,7 +31,9 @@ fn now() -> i64 {
 
 /// `semget(2)`
 pub(in crate::syscalls) fn sys_semget(cx: &mut Cx, key: i32, nsems: i32, flags: i32) -> SysResult<u64> {
-    if !(0..=SEMMSL).contains(&nsems) {
+    let ns = cx.task.ipc();
+    let [most_in_set, most, _, sets] = &ns.limits.sem;
+    if !(0..=most_in_set.get()).contains(&i64::from(nsems)) {
         return Err(Errno::EINVAL.into());
     }
     let count = usize::try_from(nsems).map_err(|_| Errno::EINVAL)?;
@@ -44,26 +45,27 @@ pub(in crate::syscalls) fn sys_semget(cx: &mut Cx, key: i32, nsems: i32, flags: 
             Ok(())
         }
     };
+    let mut table = ns.sysv.sem.lock();
+    let used: usize = table.iter().map(|(_, s)| s.state.lock().sems.len()).sum();
     let make = |perm| {
         if count == 0 {
             Err(Errno::EINVAL)
+        } else if abi::conv::usize64(used.saturating_add(count)) > most.count() {
+            Err(Errno::ENOSPC)
         } else {
             Ok(Set::new(perm, count))
         }
     };
-    let id = cx
-        .task
-        .kernel
-        .ipc
-        .sysv
-        .sem
-        .lock()
-        .get_or_make(key, flags, &cred, check, make)?;
+    let room = Room {
+        max: sets,
+        next: &ns.limits.sem_next_id,
+    };
+    let id = table.get_or_make(key, flags, &cred, &room, check, make)?;
     Ok(u64::from(id.cast_unsigned()))
 }
 
 fn find(cx: &Cx, id: i32) -> Result<Arc<Set>, Errno> {
-    cx.task.kernel.ipc.sysv.sem.lock().get(id).cloned()
+    cx.task.ipc().sysv.sem.lock().get(id).cloned()
 }
 
 /// `semop(2)`
@@ -99,7 +101,8 @@ async fn do_semop(cx: &mut Cx, semid: i32, sops: UserAddr, nsops: usize, deadlin
     if nsops < 1 || semid < 0 {
         return Err(Errno::EINVAL.into());
     }
-    if nsops > SEMOPM {
+    let [_, _, most, _] = &cx.task.ipc().limits.sem;
+    if abi::conv::usize64(nsops) > most.count() {
         return Err(Errno::E2BIG.into());
     }
     let mut ops = vec![Sembuf::default(); nsops];
@@ -241,7 +244,7 @@ pub(in crate::syscalls) fn sys_semctl(cx: &mut Cx, semid: i32, semnum: i32, cmd:
         }
         IPC_RMID => {
             set.state.lock().perm.check_owner(&cred)?;
-            kernel.ipc.sysv.sem.lock().remove(semid)?;
+            cx.task.ipc().sysv.sem.lock().remove(semid)?;
             set.state.lock().removed = true;
             set.changed();
             Ok(0)
@@ -253,7 +256,8 @@ pub(in crate::syscalls) fn sys_semctl(cx: &mut Cx, semid: i32, semnum: i32, cmd:
 fn stat(cx: &mut Cx, semid: i32, cmd: i32, buf: UserAddr) -> SysResult<u64> {
     let cred = cx.task.cred();
     let (id, set) = {
-        let table = cx.task.kernel.ipc.sysv.sem.lock();
+        let ns = cx.task.ipc();
+        let table = ns.sysv.sem.lock();
         if cmd == IPC_STAT {
             (semid, table.get(semid)?.clone())
         } else {
@@ -277,21 +281,27 @@ fn stat(cx: &mut Cx, semid: i32, cmd: i32, buf: UserAddr) -> SysResult<u64> {
 }
 
 fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {
+    let ns = cx.task.ipc();
     let (max, used, sems) = {
-        let table = cx.task.kernel.ipc.sysv.sem.lock();
+        let table = ns.sysv.sem.lock();
         let sems: usize = table.iter().map(|(_, s)| s.state.lock().sems.len()).sum();
         (table.max_index(), table.len(), sems)
     };
     let int = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let running = cmd == SEM_INFO;
+    let [msl, mns, opm, mni] = ns
+        .limits
+        .sem
+        .each_ref()
+        .map(|t| i32::try_from(t.get()).unwrap_or(i32::MAX));
     let info = SemInfo {
-        semmap: 1_024_000_000,
-        semmni: SEMMNI,
-        semmns: 1_024_000_000,
-        semmnu: 1_024_000_000,
-        semmsl: SEMMSL,
-        semopm: int(SEMOPM),
-        semume: int(SEMOPM),
+        semmap: mns,
+        semmni: mni,
+        semmns: mns,
+        semmnu: mns,
+        semmsl: msl,
+        semopm: opm,
+        semume: opm,
         semusz: if running { int(used) } else { 20 },
         semvmx: SEMVMX,
         semaem: if running { int(sems) } else { SEMVMX },

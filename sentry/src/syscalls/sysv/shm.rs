@@ -1,12 +1,14 @@
 //! Shared memory.
 
+use std::sync::atomic::Ordering;
+
 use abi::ipc::{IPC_64, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, ShmInfo, ShmInfoLimits, ShmidDs};
 use abi::{Errno, SysResult};
 use platform::Prot;
 
 use crate::cred::cap;
 use crate::ipc::sysv::shm::{SHM_DEST, SHM_LOCKED, Segment};
-use crate::ipc::sysv::{MAX_IDS, READ, WRITE};
+use crate::ipc::sysv::{READ, Room, WRITE};
 use crate::mm::{Placement, VmaFlags};
 use crate::task::{Cx, Resource};
 use crate::usermem::UserAddr;
@@ -41,12 +43,21 @@ pub(in crate::syscalls) fn sys_shmget(cx: &mut Cx, key: i32, size: usize, flags:
             Ok(())
         }
     };
-    let shmmax = cx.task.kernel.ipc.sysv.limits.shmmax.get();
-    let mut table = cx.task.kernel.ipc.sysv.shm.lock();
+    let ns = cx.task.ipc();
+    let room = Room {
+        max: &ns.limits.shmmni,
+        next: &ns.limits.shm_next_id,
+    };
+    let (largest, all) = (&ns.limits.shmmax, &ns.limits.shmall);
+    let mut table = ns.sysv.shm.lock();
     table.purge();
-    let id = table.get_or_make(key, flags, &cred, check, |perm| {
-        if size == 0 || size > shmmax {
+    let used: u64 = table.iter().map(|(_, s)| s.size.div_ceil(PAGE)).sum();
+    let id = table.get_or_make(key, flags, &cred, &room, check, |perm| {
+        if size == 0 || size > largest.load(Ordering::Relaxed) {
             return Err(Errno::EINVAL);
+        }
+        if used.saturating_add(size.div_ceil(PAGE)) > all.load(Ordering::Relaxed) {
+            return Err(Errno::ENOSPC);
         }
         if flags & SHM_HUGETLB != 0 {
             return Err(missing.missing("shmget SHM_HUGETLB", 0, Errno::ENOMEM));
@@ -90,8 +101,9 @@ pub(in crate::syscalls) async fn sys_shmat(cx: &mut Cx, shmid: i32, addr: u64, f
         want |= 0o111;
     }
     let cred = cx.task.cred();
+    let ns = cx.task.ipc();
     let (object, size) = {
-        let mut table = cx.task.kernel.ipc.sysv.shm.lock();
+        let mut table = ns.sysv.shm.lock();
         table.purge();
         let segment = table.get(shmid)?;
         segment.perm.check(&cred, want)?;
@@ -111,7 +123,7 @@ pub(in crate::syscalls) async fn sys_shmat(cx: &mut Cx, shmid: i32, addr: u64, f
         return Err(mm.op_failed(&failure).into());
     }
     drop(object);
-    if let Ok(segment) = cx.task.kernel.ipc.sysv.shm.lock().get_mut(shmid) {
+    if let Ok(segment) = ns.sysv.shm.lock().get_mut(shmid) {
         segment.atime = now();
         segment.lpid = cx.task.group.tgid;
     }
@@ -130,8 +142,9 @@ pub(in crate::syscalls) async fn sys_shmdt(cx: &mut Cx, addr: u64) -> SysResult<
         .iter()
         .find(|v| v.start == addr && v.shared.is_some() && v.offset == 0);
     let object = first.and_then(|v| v.shared.clone()).ok_or(Errno::EINVAL)?;
+    let ns = cx.task.ipc();
     let size = {
-        let table = cx.task.kernel.ipc.sysv.shm.lock();
+        let table = ns.sysv.shm.lock();
         let segment = table.iter().find(|(_, s)| s.object.id == object.id);
         segment
             .map(|(_, s)| s.size.next_multiple_of(PAGE))
@@ -150,7 +163,7 @@ pub(in crate::syscalls) async fn sys_shmdt(cx: &mut Cx, addr: u64) -> SysResult<
     let id = object.id;
     drop(areas);
     drop(object);
-    let mut table = cx.task.kernel.ipc.sysv.shm.lock();
+    let mut table = ns.sysv.shm.lock();
     let found = table.iter().find(|(_, s)| s.object.id == id).map(|(i, _)| i);
     if let Some(segment) = found.and_then(|i| table.get_mut(i).ok()) {
         segment.dtime = now();
@@ -164,18 +177,19 @@ pub(in crate::syscalls) async fn sys_shmdt(cx: &mut Cx, addr: u64) -> SysResult<
 pub(in crate::syscalls) fn sys_shmctl(cx: &mut Cx, shmid: i32, cmd: i32, buf: UserAddr) -> SysResult<u64> {
     let task = cx.task.clone();
     let cred = task.cred();
-    let table = &task.kernel.ipc.sysv.shm;
+    let ns = task.ipc();
+    let table = &ns.sysv.shm;
     if cmd < 0 || shmid < 0 {
         return Err(Errno::EINVAL.into());
     }
     match cmd & !IPC_64 {
         IPC_INFO => {
             let info = ShmInfoLimits {
-                shmmax: task.kernel.ipc.sysv.limits.shmmax.get(),
+                shmmax: ns.limits.shmmax.load(Ordering::Relaxed),
                 shmmin: 1,
-                shmmni: abi::conv::usize64(MAX_IDS),
-                shmseg: abi::conv::usize64(MAX_IDS),
-                shmall: task.kernel.ipc.sysv.limits.shmall.get(),
+                shmmni: ns.limits.shmmni.count(),
+                shmseg: ns.limits.shmmni.count(),
+                shmall: ns.limits.shmall.load(Ordering::Relaxed),
                 ..ShmInfoLimits::default()
             };
             let max = table.lock().max_index();

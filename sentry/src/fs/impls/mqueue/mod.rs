@@ -8,8 +8,8 @@ use abi::errno::Result;
 
 use super::pseudo::{Attr, DirBuilder, Dynamic, Entry, PseudoFs, fixed};
 use crate::fs::{FileOps, FileType, FsType, Inode, InodeOps, MountArgs, OpenHow, SetAttr, Stat, SuperBlock};
+use crate::ipc::IpcNamespace;
 use crate::ipc::mqueue::{MessageQueue, QueueFile};
-use crate::kernel::Kernel;
 
 /// `MQUEUE_MAGIC`
 const MAGIC: u64 = 0x1980_0202;
@@ -32,17 +32,18 @@ impl FsType for MqueueFsType {
         let sb = SuperBlock::new(Box::new(PseudoFs::new(MAGIC, String::new())), "mqueue");
         let mut root = DirBuilder::new(&sb);
         root.attr(Attr::root(0o1777));
-        root.dynamic(Names(args.kernel.clone()));
+        let ns = args.task.map_or_else(|| args.kernel.ipc.root_ns.clone(), |t| t.ipc());
+        root.dynamic(Names(ns));
         sb.set_root(fixed(&sb, FileType::Directory, root.into_ops()));
         Ok(sb)
     }
 }
 
-struct Names(Arc<Kernel>);
+struct Names(Arc<IpcNamespace>);
 
 impl Names {
     fn find(&self, name: &[u8]) -> Option<Arc<MessageQueue>> {
-        self.0.ipc.mqueues.names.lock().get(name).cloned()
+        self.0.mqueues.names.lock().get(name).cloned()
     }
 }
 
@@ -59,7 +60,7 @@ impl Dynamic for Names {
     }
 
     fn list(&self, _dir: &Inode, from: u64) -> Result<Vec<Entry>> {
-        let names = self.0.ipc.mqueues.names.lock();
+        let names = self.0.mqueues.names.lock();
         let mut entries: Vec<Entry> = names
             .iter()
             .map(|(name, queue)| Entry {

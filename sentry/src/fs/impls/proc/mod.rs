@@ -6,7 +6,7 @@
 mod machine;
 mod net;
 mod options;
-mod pid;
+pub(crate) mod pid;
 mod root;
 pub(crate) mod sys;
 mod sysvipc;

@@ -4,9 +4,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::fs::impls::pseudo::DirBuilder;
+use crate::ipc::IpcNamespace;
 use crate::ipc::sysv::Perm;
 use crate::ipc::sysv::shm::SHM_DEST;
 use crate::kernel::Kernel;
+
+/// The namespace of the reader.
+pub(super) fn reader_ipc(kernel: &Kernel) -> Arc<IpcNamespace> {
+    crate::task::current().map_or_else(|| kernel.ipc.root_ns.clone(), |t| t.ipc())
+}
 
 fn owner(perm: &Perm) -> String {
     format!("{:5} {:5} {:5} {:5}", perm.uid, perm.gid, perm.cuid, perm.cgid)
@@ -18,7 +24,8 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, kernel: &Arc<Kernel>) {
         let mut out = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      \
                        dtime      ctime                   rss                  swap\n"
             .to_owned();
-        let mut table = k.ipc.sysv.shm.lock();
+        let ns = reader_ipc(&k);
+        let mut table = ns.sysv.shm.lock();
         table.purge();
         for (id, s) in table.iter() {
             let _ = writeln!(
@@ -44,7 +51,8 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, kernel: &Arc<Kernel>) {
     dir.text("sem", move || {
         let mut out =
             "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_owned();
-        for (id, set) in k.ipc.sysv.sem.lock().iter() {
+        let ns = reader_ipc(&k);
+        for (id, set) in ns.sysv.sem.lock().iter() {
             let s = set.state.lock();
             let _ = writeln!(
                 out,
@@ -65,7 +73,8 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, kernel: &Arc<Kernel>) {
             "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      \
                        rtime      ctime\n"
                 .to_owned();
-        for (id, queue) in k.ipc.sysv.msg.lock().iter() {
+        let ns = reader_ipc(&k);
+        for (id, queue) in ns.sysv.msg.lock().iter() {
             let s = queue.state.lock();
             let _ = writeln!(
                 out,

@@ -17,7 +17,7 @@ use crate::sync::Mutex;
 
 pub use dir::{Dir, DirBuilder, Dynamic, Entry};
 pub use node::{Attr, LinkNode};
-pub use text::{Text, TextFile, TextNode, parse_number, trim, write_text};
+pub use text::{Text, TextFile, TextNode, is_shared_text, parse_number, trim, write_text};
 
 /// The super block of such a file system.
 pub struct PseudoFs {

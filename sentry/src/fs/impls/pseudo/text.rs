@@ -36,6 +36,11 @@ pub trait Text: Send + Sync + 'static {
         None
     }
 
+    /// What a write changes is not this file's own but the kernel's: every instance shows it.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Called when the file is opened: may refuse.
     fn open(&self) -> Result<()> {
         Ok(())
@@ -88,6 +93,15 @@ impl InodeOps for TextNode {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// True if writes of this file change the kernel.
+pub fn is_shared_text(inode: &Inode) -> bool {
+    inode
+        .ops
+        .as_any()
+        .downcast_ref::<TextNode>()
+        .is_some_and(|node| node.text.is_shared())
 }
 
 /// Writes a text as `write(2)` would, if its mode lets its owner.

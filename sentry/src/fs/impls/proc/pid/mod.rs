@@ -6,7 +6,7 @@ mod limits;
 mod maps;
 mod mem;
 pub(super) mod mounts;
-mod ns;
+pub(crate) mod ns;
 mod settings;
 mod stat;
 mod status;

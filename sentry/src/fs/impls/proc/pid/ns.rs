@@ -8,13 +8,14 @@ use abi::errno::Result;
 
 use super::{Proc, check_access, owner};
 use crate::fs::impls::pseudo::{Attr, DirBuilder, Dynamic, Entry, LinkNode, live};
-use crate::fs::{FileOps, FileType, Inode, InodeOps, Link, OpenHow, Path, Stat, SuperBlock};
+use crate::fs::{File, FileMode, FileOps, FileType, Inode, InodeOps, Link, OpenFlags, OpenHow, Path, Stat, SuperBlock};
+use crate::kernel::Kernel;
 use crate::task::{Namespace, NsFile, Task, may_inspect};
 
 /// Names, and the fixed number of a kind of namespace that the sandbox has one of.
 const NAMES: [(&str, &str, Option<u64>); 10] = [
-    ("cgroup", "cgroup", Some(0xefff_fffb)),
-    ("ipc", "ipc", Some(0xefff_ffff)),
+    ("cgroup", "cgroup", None),
+    ("ipc", "ipc", None),
     ("mnt", "mnt", None),
     ("net", "net", None),
     ("pid", "pid", None),
@@ -64,6 +65,19 @@ impl InodeOps for NsNode {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// An open file of a namespace, as opening its link gives.
+pub(crate) fn ns_file(kernel: &Kernel, ns: Namespace) -> Arc<File> {
+    let (id, kind) = (ns.id(), ns.name());
+    let node = NsNode {
+        ns: Some(ns.clone()),
+        id,
+    };
+    let mnt = &kernel.vfs.anon.inode;
+    let inode = Inode::new(Box::new(node), mnt.sb.clone(), id, FileType::Regular);
+    let path = Path::new_unnamed(mnt, inode, format!("{kind}:[{id}]").as_bytes());
+    File::new(Arc::new(NsFile { ns }), path, FileMode::READ, OpenFlags::LARGEFILE)
 }
 
 /// A namespace of a kind that the sandbox has one of: it keeps nothing alive.

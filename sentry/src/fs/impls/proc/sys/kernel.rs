@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use abi::Errno;
 use abi::errno::Result;
 
-use super::{constant, number, words};
+use super::{constant, number, steer, words};
 use crate::fs::impls::proc::{Proc, machine};
-use crate::fs::impls::pseudo::{DirBuilder, Text};
-use crate::ipc::sysv::limits::{Limit, Limits};
+use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number};
 use crate::kernel::Kernel;
 use crate::task::current;
 
@@ -20,8 +18,8 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     constant(dir, "version", machine::VERSION);
     dir.file("hostname", 0o644, Name { domain: false });
     dir.file("domainname", 0o644, Name { domain: true });
-    number(dir, "pid_max", 4_194_304, 301, 4_194_304);
-    number(dir, "threads-max", 65536, 20, INT);
+    steer::kernel(dir, &proc.kernel, "pid_max", |s| &s.pid_max, (301, 4_194_304));
+    steer::kernel(dir, &proc.kernel, "threads-max", |s| &s.threads_max, (20, INT));
     number(dir, "tainted", 0, 0, INT);
     number(dir, "panic", 0, -1, INT);
     number(dir, "panic_on_oops", 0, 0, 1);
@@ -49,7 +47,7 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     number(dir, "sched_autogroup_enabled", 1, 0, 1);
     number(dir, "sched_child_runs_first", 0, 0, 1);
     number(dir, "timer_migration", 1, 0, 1);
-    number(dir, "ns_last_pid", 1, 0, 4_194_304);
+    dir.file("ns_last_pid", 0o644, LastPid(proc.kernel.clone()));
     dir.dir("yama", |d| number(d, "ptrace_scope", 0, 0, 3));
     dir.dir("keys", |d| {
         number(d, "maxkeys", 200, 0, INT);
@@ -71,48 +69,18 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
         );
     });
     dir.dir("random", random);
-    // System V IPC: the limits in force.
-    let int = u64::from(i32::MAX.unsigned_abs());
-    limit(dir, proc, "shmmax", u64::MAX, |l| &l.shmmax);
-    limit(dir, proc, "shmall", u64::MAX, |l| &l.shmall);
-    limit(dir, proc, "msgmax", int, |l| &l.msgmax);
-    limit(dir, proc, "msgmnb", int, |l| &l.msgmnb);
-    constant(dir, "shmmni", crate::ipc::sysv::MAX_IDS.to_string());
-    constant(dir, "msgmni", crate::ipc::sysv::MAX_IDS.to_string());
+    let k = &proc.kernel;
+    steer::ipc_large(dir, k, "shmmax", |l| &l.shmmax);
+    steer::ipc_large(dir, k, "shmall", |l| &l.shmall);
     number(dir, "shm_rmid_forced", 0, 0, 0);
-    constant(dir, "sem", "32000\t1024000000\t500\t32000");
-}
-
-/// A limit of System V IPC.
-struct SysvLimit {
-    kernel: Arc<Kernel>,
-    limit: fn(&Limits) -> &Limit,
-    max: u64,
-}
-
-impl Text for SysvLimit {
-    fn read(&self) -> Result<Vec<u8>> {
-        let value = (self.limit)(&self.kernel.ipc.sysv.limits).get();
-        Ok(format!("{value}\n").into_bytes())
-    }
-
-    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
-        let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
-        let value: u64 = text
-            .trim_matches(['\n', '\0', ' '])
-            .parse()
-            .map_err(|_| Errno::EINVAL)?;
-        if value > self.max {
-            return Err(Errno::EINVAL);
-        }
-        (self.limit)(&self.kernel.ipc.sysv.limits).set(value);
-        Ok(data.len())
-    }
-}
-
-fn limit(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>, name: &str, max: u64, limit: fn(&Limits) -> &Limit) {
-    let kernel = proc.kernel.clone();
-    dir.file(name, 0o644, SysvLimit { kernel, limit, max });
+    steer::ipc(dir, k, "shmmni", |l| &l.shmmni, (0, 32768));
+    steer::ipc(dir, k, "msgmax", |l| &l.msgmax, (0, INT));
+    steer::ipc(dir, k, "msgmnb", |l| &l.msgmnb, (0, INT));
+    steer::ipc(dir, k, "msgmni", |l| &l.msgmni, (0, 32768));
+    steer::ipc(dir, k, "msg_next_id", |l| &l.msg_next_id, (-1, INT));
+    steer::ipc(dir, k, "sem_next_id", |l| &l.sem_next_id, (-1, INT));
+    steer::ipc(dir, k, "shm_next_id", |l| &l.shm_next_id, (-1, INT));
+    dir.file("sem", 0o644, steer::Sem(k.clone()));
 }
 
 fn random(dir: &mut DirBuilder<'_>) {
@@ -144,6 +112,34 @@ fn uuid() -> String {
     )
 }
 
+/// The number that was given last in the reader's pid namespace: the next one comes behind it.
+struct LastPid(Arc<Kernel>);
+
+impl Text for LastPid {
+    fn read(&self) -> Result<Vec<u8>> {
+        let task = current().ok_or(abi::Errno::EPERM)?;
+        Ok(format!("{}\n", self.0.tasks.last_pid(task.pid_ns())).into_bytes())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
+        let task = current().ok_or(abi::Errno::EPERM)?;
+        let ns = task.pid_ns();
+        if !task.cred().has_cap_in(&ns.user_ns, crate::cred::cap::SYS_ADMIN) {
+            return Err(abi::Errno::EPERM);
+        }
+        let number = i32::try_from(parse_number(data)?).map_err(|_| abi::Errno::EINVAL)?;
+        if number < 0 || i64::from(number) > self.0.tunables.pid_max.get() {
+            return Err(abi::Errno::EINVAL);
+        }
+        self.0.tasks.set_last_pid(ns, number);
+        Ok(data.len())
+    }
+}
+
 /// Host or domain name of the reader's UTS namespace.
 struct Name {
     domain: bool,
@@ -158,6 +154,10 @@ impl Text for Name {
         }
         out.push(b'\n');
         Ok(out)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {

@@ -3,6 +3,7 @@
 mod fs;
 mod kernel;
 mod net;
+mod steer;
 mod vm;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use abi::errno::Result;
 
 use super::Proc;
 use crate::fs::Inode;
-use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number, write_text};
+use crate::fs::impls::pseudo::{DirBuilder, Text, is_shared_text, parse_number, write_text};
 
 pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     dir.dir("kernel", |d| kernel::fill(d, proc));
@@ -24,30 +25,47 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
         for kind in ["user", "pid", "uts", "ipc", "net", "mnt", "cgroup", "time"] {
             number(d, &format!("max_{kind}_namespaces"), 65536, 0, i64::from(i32::MAX));
         }
-        number(d, "max_inotify_instances", 128, 0, i64::from(i32::MAX));
-        number(d, "max_inotify_watches", 65536, 0, i64::from(i32::MAX));
+        let bounds = (0, i64::from(i32::MAX));
+        steer::kernel(
+            d,
+            &proc.kernel,
+            "max_inotify_instances",
+            |s| &s.inotify_instances,
+            bounds,
+        );
+        steer::kernel(d, &proc.kernel, "max_inotify_watches", |s| &s.inotify_watches, bounds);
     });
     dir.dir("dev", |_| {});
     dir.dir("abi", |_| {});
     dir.dir("debug", |_| {});
 }
 
-/// Gives a new procfs the values of `linux.sysctl`, which were found to be settable when the container was built.
+/// Gives a new procfs the values of `linux.sysctl`, which were found to be settable when the container was built. What steers the
+/// kernel has its value since then, or a later one.
 pub(super) fn preset(root: &Arc<Inode>, values: &[(String, String)]) {
     for (name, value) in values {
-        let _checked_before = set(root, name, value);
+        if let Ok(file) = find(root, name)
+            && !is_shared_text(&file)
+        {
+            let _checked_before = write_text(&file, value.as_bytes());
+        }
     }
 }
 
-/// Sets one value by its `sysctl(8)` name: `ENOENT` for an unknown one, `EACCES` for one that cannot be changed.
-pub(crate) fn set(root: &Arc<Inode>, name: &str, value: &str) -> Result<()> {
+fn find(root: &Arc<Inode>, name: &str) -> Result<Arc<Inode>> {
     // With a slash the parts may hold dots: names of interfaces.
     let separator = if name.contains('/') { '/' } else { '.' };
     let mut at = root.ops.lookup(root, b"sys")?;
     for part in name.split(separator) {
         at = at.ops.lookup(&at, part.as_bytes())?;
     }
-    write_text(&at, value.as_bytes())
+    Ok(at)
+}
+
+/// Sets one value by its `sysctl(8)` name: `ENOENT` for an unknown one, `EACCES` for one that cannot be changed.
+pub(crate) fn set(root: &Arc<Inode>, name: &str, value: &str) -> Result<()> {
+    let file = find(root, name)?;
+    write_text(&file, value.as_bytes())
 }
 
 /// A number that may be set within bounds. Where it steers nothing it is kept all the same, for who reads it back.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use abi::Errno;
 use abi::errno::Result;
 
-use super::{constant, number, words};
+use super::{constant, number, steer, words};
 use crate::fs::impls::proc::Proc;
 use crate::fs::impls::pseudo::{DirBuilder, Text, parse_number};
 use crate::kernel::Kernel;
@@ -17,7 +17,7 @@ const INT: i64 = i32::MAX as i64;
 
 pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     dir.dir("core", |d| {
-        number(d, "somaxconn", 4096, 0, INT);
+        steer::kernel(d, &proc.kernel, "somaxconn", |s| &s.somaxconn, (0, INT));
         for (name, value) in [
             ("rmem_default", 212_992),
             ("rmem_max", 212_992),
@@ -53,6 +53,10 @@ impl Text for UnprivilegedPort {
     fn read(&self) -> Result<Vec<u8>> {
         let port = self.ns().unprivileged_port.load(Ordering::Relaxed);
         Ok(format!("{port}\n").into_bytes())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
