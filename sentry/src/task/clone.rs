@@ -56,7 +56,8 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
         false => None,
     };
     let slots = child_slots(&cx.task, spec)?;
-    cx.task.kernel.tasks.lock().check_limit()?;
+    let kernel = &cx.task.kernel;
+    kernel.tasks.lock().check_limit(kernel.tunables.threads_max.count())?;
     let (ctx, mm) = child_thread(cx, spec).await?;
     let child = match insert(cx, spec, slots, &mm) {
         Ok(child) => child,
@@ -189,7 +190,7 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
     let signals = child_signals(me, flags);
 
     let mut table = tasks.lock();
-    table.check_limit()?;
+    table.check_limit(me.kernel.tunables.threads_max.count())?;
     let pid = table.alloc_pid(&pid_ns, &spec.set_tid, me.kernel.tunables.pid_max.get())?;
     if pid.own() != 1 {
         let init = table.pid(&pid_ns, 1).map(|p| p.number());

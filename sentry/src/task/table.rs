@@ -247,8 +247,11 @@ impl Table {
         }
     }
 
-    /// Whether the pids limit lets one more be made.
-    pub(super) fn check_limit(&self) -> Result<()> {
+    /// Whether the pids limit, and `threads-max`, let one more be made.
+    pub(super) fn check_limit(&self, threads_max: u64) -> Result<()> {
+        if self.tasks >= threads_max {
+            return Err(Errno::EAGAIN);
+        }
         match self.limit {
             Some(limit) if self.tasks >= limit => Err(Errno::EAGAIN),
             _ => Ok(()),
