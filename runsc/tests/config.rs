@@ -282,6 +282,21 @@ fn masked_and_readonly() {
     assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
 }
 
+/// A mount that is there can get other flags, and a mount point can be a read-only path.
+#[test]
+fn remounts() {
+    let mut b = Bundle::new("grep -c ' /proc ' /proc/mounts; touch /tmp/x 2>&1; touch /mnt/y 2>&1; touch /host/z");
+    b.mount(json!({ "destination": "/mnt", "type": "tmpfs", "source": "t" }));
+    b.mount(json!({ "destination": "/tmp", "type": "tmpfs", "source": "t", "options": ["remount", "ro"] }));
+    b.mount(json!({ "destination": "/proc", "type": "proc", "source": "proc", "options": ["remount", "nosuid"] }));
+    b.spec["linux"]["readonlyPaths"] = json!(["/mnt"]);
+    let output = code_and_text(&b);
+    assert!(output.starts_with("1\n"), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+    b.spec["mounts"][5]["destination"] = json!("/usr");
+    b.fails(1, &["mount \"/usr\"", "invalid argument"]);
+}
+
 #[test]
 fn devices() {
     let mut b = Bundle::new(

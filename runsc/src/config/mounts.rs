@@ -129,7 +129,8 @@ fn options(field: &str, list: &[String]) -> Result<Options> {
     for option in list {
         check_string(field, option)?;
         match option.as_str() {
-            "defaults" | "async" | "norelatime" | "nostrictatime" | "loud" | "remount" => {}
+            "defaults" | "async" | "norelatime" | "nostrictatime" | "loud" => {}
+            "remount" => set(&mut out, MsFlags::MS_REMOUNT),
             "bind" => out.bind = true,
             "rbind" => (out.bind, out.recursive) = (true, true),
             "ro" | "rro" => set(&mut out, MsFlags::MS_RDONLY),

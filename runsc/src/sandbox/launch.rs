@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sched::CloneFlags;
 use platform::host::spawn::{Spawn, spawn};
@@ -15,10 +14,10 @@ use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, Sandbox
 
 use super::boot::{BootMessage, MESSAGE_FD};
 use super::gofer::GoferMessage;
-use super::{Start, Terminal, control, gofer, preserve, program, terminal, userns};
+use super::{Start, Terminal, control, gofer, network, preserve, program, terminal, userns};
 use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
-use crate::config::{IdMap, Network, Plan};
+use crate::config::{IdMap, Plan};
 use crate::error::{Context, Error, Result};
 use crate::hooks::{self, Hooks, Namespaces, Stage};
 use crate::state::{Container, Process, Record};
@@ -144,7 +143,10 @@ pub fn launch(
             .and_then(|p| u64::try_from(p.limit()).ok())
             .filter(|limit| *limit > 0),
     };
-    let network = join_network(&plan.network, sandbox.network)?;
+    let mode = sandbox.network;
+    let outside = network::own();
+    let network = network::join(&plan.network, mode)?;
+    let sysctl = plan.container.sysctl.clone();
     let message = BootMessage {
         config: BootConfig {
             sandbox,
@@ -160,6 +162,9 @@ pub fn launch(
     record.sandbox = Some(process);
     container.write(record)?;
     settle(&sandbox, cgroup.as_ref(), oom)?;
+    if mode == NetworkMode::Host && !env.globals.is_rootless() {
+        network::prepare(sandbox.pid(), outside, &sysctl)?;
+    }
     // Everything that hooks may look at is there: the pid, in its cgroup and its network namespace. Nothing of it has
     // run yet, and the Gofer has not taken its trees.
     create_hooks(env, record, &plan.hooks, sandbox.pid(), gofer.pid())?;
@@ -421,24 +426,6 @@ pub fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedF
         ]),
         Terminal::Own => terminal::own().map(|fd| vec![fd]),
         Terminal::Socket(path) => terminal::hand_out(path, size).map(|fd| vec![fd]),
-    }
-}
-
-/// The network namespace that the Sentry is to be in: new by the flag given back, or the one of this process.
-fn join_network(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
-    match wanted {
-        Network::Join(path) => {
-            let what = || format!("config.json: linux.namespaces: {}", path.display());
-            let file = File::options()
-                .read(true)
-                .custom_flags(nix::libc::O_CLOEXEC)
-                .open(path)
-                .context(what)?;
-            nix::sched::setns(file, CloneFlags::CLONE_NEWNET).context(what)?;
-            Ok(CloneFlags::empty())
-        }
-        Network::Inherit if mode == NetworkMode::Host => Ok(CloneFlags::empty()),
-        Network::New | Network::Inherit => Ok(CloneFlags::CLONE_NEWNET),
     }
 }
 

@@ -7,6 +7,7 @@ mod foreground;
 mod gofer;
 mod jail;
 mod launch;
+mod network;
 mod preserve;
 pub mod processes;
 mod program;

@@ -164,6 +164,12 @@ impl Seed {
     pub async fn launch(self) -> Result<Arc<Container>, Failed> {
         let process = self.config.process.clone();
         let mut stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
+        if let Some(terminal) = stdio.terminal_path() {
+            let made = tree::console(&self.mounts, &terminal, &Arc::new(builder_cred(&self.kernel)));
+            if let Err(e) = made {
+                crate::log::warn(format_args!("no /dev/console: {}", text(e)));
+            }
+        }
         let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &mut stdio).await?;
         cx.task.group.mortal.store(self.config.mortal_init, Ordering::Relaxed);
         for (number, fd) in self.extra {

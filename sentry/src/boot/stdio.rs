@@ -90,6 +90,13 @@ impl Stdio {
         std::mem::take(&mut self.files)
     }
 
+    /// Where the terminal is in the container, if there is one and it has a place.
+    pub fn terminal_path(&self) -> Option<Path> {
+        let file = self.console.as_ref().and(self.files.first())?;
+        let (_, file) = file;
+        (file.path.mnt.sb.fstype == "devpts").then(|| file.path.clone())
+    }
+
     /// Makes the terminal, if there is one, the controlling terminal of the new session.
     pub fn take_terminal(&self, task: &Arc<Task>) {
         if let Some((console, _)) = &self.console {

@@ -95,6 +95,13 @@ struct Builder<'a> {
     sharing: Sharing,
 }
 
+/// `mount(2)`
+const MS_REMOUNT: u64 = 32;
+
+fn is_mount_root(at: &Path) -> bool {
+    Arc::ptr_eq(&at.mnt.root, &at.dentry)
+}
+
 fn lookup(root: &Path, path: &[u8], cred: &Arc<Cred>) -> Result<Path> {
     Walker::with_root(root, cred.clone(), Lookup::FOLLOW)
         .start(-1, path)?
@@ -185,6 +192,14 @@ impl Builder<'_> {
 
     fn mount(&self, root: &Path, mount: &MountConfig) -> Result<()> {
         let flags = MountFlags::from_mount(mount.flags);
+        if mount.flags & MS_REMOUNT != 0 {
+            let at = self.lookup(root, mount.destination.as_bytes())?;
+            if !is_mount_root(&at) {
+                return Err(Errno::EINVAL);
+            }
+            at.mnt.set_flags(flags);
+            return Ok(());
+        }
         match &mount.kind {
             MountKind::Bind { gofer_mount, file } => {
                 let at = self.make_place(root, &mount.destination, !file)?;
@@ -323,10 +338,20 @@ impl Builder<'_> {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             Err(e) => return Err(e),
         };
+        if is_mount_root(&at) {
+            at.mnt.set_flags(at.mnt.flags() | MountFlags::RDONLY);
+            return Ok(());
+        }
         let mount = tree::bind_copy(&at, true)?;
         mount.set_flags(mount.flags() | MountFlags::RDONLY);
         tree::attach(&mount, &at)
     }
+}
+
+/// `/dev/console` is the terminal of the container's first process.
+pub fn console(ns: &Arc<MountNamespace>, terminal: &Path, cred: &Arc<Cred>) -> Result<()> {
+    let at = make_place(&ns.root_path()?, "/dev/console", false, cred)?;
+    tree::attach(&tree::bind_copy(terminal, false)?, &at)
 }
 
 /// The working directory of a process; as with runc, the first process's is made if it is missing.

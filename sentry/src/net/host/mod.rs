@@ -62,7 +62,11 @@ impl Listener for Ready {
 /// True for families that the host serves in this mode.
 pub fn serves(family: u16, kind: i32, protocol: i32) -> bool {
     match family {
-        af::INET | af::INET6 => matches!(kind, sock::STREAM | sock::DGRAM),
+        // The protocol's default, ICMP, TCP, UDP, ICMPv6, UDP-Lite: no others of the host's.
+        af::INET | af::INET6 => matches!(
+            (kind, protocol),
+            (sock::STREAM, 0 | 6) | (sock::DGRAM, 0 | 1 | 17 | 58 | 136)
+        ),
         af::NETLINK => protocol == super::netlink::NETLINK_ROUTE && matches!(kind, sock::RAW | sock::DGRAM),
         _ => false,
     }

@@ -1,0 +1,72 @@
+//! The network namespace that the Sentry is in.
+
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use nix::sched::CloneFlags;
+use sentry::boot::config::NetworkMode;
+
+use crate::config::Network;
+use crate::error::{Context, Error, Result};
+
+/// Joins the namespace that is wanted, for the processes started from now on; or gives the flag that makes a new one.
+pub fn join(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
+    match wanted {
+        Network::Join(path) => {
+            let what = || format!("config.json: linux.namespaces: {}", path.display());
+            let file = File::options()
+                .read(true)
+                .custom_flags(nix::libc::O_CLOEXEC)
+                .open(path)
+                .context(what)?;
+            nix::sched::setns(file, CloneFlags::CLONE_NEWNET).context(what)?;
+            Ok(CloneFlags::empty())
+        }
+        Network::Inherit if mode == NetworkMode::Host => Ok(CloneFlags::empty()),
+        Network::New | Network::Inherit => Ok(CloneFlags::CLONE_NEWNET),
+    }
+}
+
+/// The namespace of this process, to tell the host's from a container's.
+pub fn own() -> Option<(u64, u64)> {
+    identity("/proc/self/ns/net")
+}
+
+fn identity(path: &str) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// For `--network=host`: what the guest's kernel decides about ports and echo requests, the host's must not refuse, since the
+/// Sentry has no capability there. Sysctls of the network are the namespace's. Not done to the host's own namespace.
+pub fn prepare(sandbox: i32, before: Option<(u64, u64)>, sysctl: &[(String, String)]) -> Result<()> {
+    let path = format!("/proc/{sandbox}/ns/net");
+    if before.is_none() || identity(&path) == before {
+        return Ok(());
+    }
+    let namespace = File::open(&path).context(|| path)?;
+    let work = || {
+        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNET)
+            .context(|| "enter the container's network namespace")?;
+        for (key, value) in sysctl {
+            let separator = if key.contains('/') { '/' } else { '.' };
+            let name = key.split(separator).collect::<Vec<_>>().join("/");
+            let here = name.starts_with("net/") && name != "net/ipv4/ip_unprivileged_port_start";
+            if here {
+                std::fs::write(format!("/proc/sys/{name}"), value)
+                    .context(|| format!("config.json: linux.sysctl: {key} = {value:?}"))?;
+            }
+        }
+        // A kernel without IPv4 has neither, and needs neither.
+        let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+        let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+        Ok(())
+    };
+    // Only this one thread goes there: it is not used for anything else afterwards.
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(work);
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::new("network namespace: the thread ended early")))
+    })
+}
