@@ -95,6 +95,39 @@ fn the_process_is_in_place() {
     assert_eq!(b.read("net"), b.read("inner"));
 }
 
+/// startContainer hooks run in the container, before its program, as the same user.
+#[test]
+fn inside() {
+    let mut b = Bundle::new("cat /tmp/out; echo program");
+    b.spec["process"]["user"] = json!({ "uid": 77, "gid": 88 });
+    b.spec["hooks"]["startContainer"] = json!([
+        { "path": "/bin/sh", "env": ["PATH=/usr/bin:/bin", "A=b"],
+          "args": ["name", "-c", "cat >/tmp/out; echo; echo $0 $A $(id -u) $(cat /proc/1/comm) >>/tmp/out"] },
+        { "path": "/bin/sh", "args": ["sh", "-c", "echo second >>/tmp/out"] }
+    ]);
+    let output = b.output();
+    let (state, rest) = output.rsplit_once("}").unwrap();
+    assert!(
+        state.contains("\"status\":\"created\"") && state.contains("\"pid\":1"),
+        "{output}"
+    );
+    assert!(rest.ends_with("name b 77 sh\nsecond\nprogram\n"), "{output}");
+    assert_eq!(b.detached(&["create", "c"]), Some(0));
+    assert_eq!(code(&b.runsc(&["start", "c"])), Some(0));
+    wait_for("the end", || b.state("c")["status"] == "stopped");
+    assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
+    b.spec["hooks"]["startContainer"] = json!([shell("echo why >&2; exit 9")]);
+    b.spec["process"]["args"] = json!(["touch", "/host/ran"]);
+    b.fails(1, &["hook startContainer[0] /bin/sh", "exit status 9", "why"]);
+    let mut slow = shell("sleep 1000");
+    slow["timeout"] = json!(1);
+    b.spec["hooks"]["startContainer"] = json!([slow]);
+    b.fails(1, &["hook startContainer[0]", "timeout of 1 s"]);
+    b.spec["hooks"]["startContainer"] = json!([{ "path": "/no/such" }]);
+    b.fails(1, &["hook startContainer[0] /no/such", "no such file"]);
+    assert!(!b.path("ran").exists(), "the program ran after a failed hook");
+}
+
 /// What a createContainer hook mounts is the container's alone.
 #[test]
 fn mounts_of_hooks() {

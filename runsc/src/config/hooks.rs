@@ -35,13 +35,10 @@ impl Hooks {
 }
 
 /// Checks and converts.
-pub fn hooks(hooks: Option<&oci_spec::runtime::Hooks>, notes: &mut Vec<String>) -> Result<Hooks> {
+pub fn hooks(hooks: Option<&oci_spec::runtime::Hooks>) -> Result<Hooks> {
     let Some(hooks) = hooks else {
         return Ok(Hooks::default());
     };
-    if hooks.start_container().as_ref().is_some_and(|list| !list.is_empty()) {
-        notes.push("config.json: hooks.startContainer: not run yet".to_owned());
-    }
     Ok(Hooks {
         prestart: list("prestart", hooks.prestart())?,
         create_runtime: list("createRuntime", hooks.create_runtime())?,

@@ -136,7 +136,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
             .flatten()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
-        hooks: hooks::hooks(spec.hooks().as_ref(), &mut notes)?,
+        hooks: hooks::hooks(spec.hooks().as_ref())?,
         notes,
     })
 }

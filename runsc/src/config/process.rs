@@ -80,6 +80,7 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj,
         seccomp: None,
+        program: None,
     })
 }
 

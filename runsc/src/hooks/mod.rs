@@ -4,16 +4,20 @@
 //! network namespace and in the Gofer's mount namespace, before the Gofer takes its trees from there: what such a hook mounts
 //! into the root file system, the container sees and the host does not. `startContainer` runs in the container itself.
 
+mod inside;
 mod run;
 
 use std::path::Path;
 
+use sentry::boot::config::ProcessConfig;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use crate::config::{Hook, Hooks};
 
 use crate::error::{Context, Result};
 use crate::state::{Record, write_atomically};
+pub use inside::start_container;
 pub use run::{Namespaces, run};
 
 /// When.
@@ -59,17 +63,29 @@ impl Stage {
 
 const FILE: &str = "hooks.json";
 
-/// Keeps the hooks for later commands, in the container's directory.
-pub fn save(dir: &Path, hooks: &Hooks) -> Result<()> {
+/// What later commands need of the hooks, in the container's directory.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Kept {
+    pub hooks: Hooks,
+    /// As what `startContainer` hooks run.
+    process: Option<ProcessConfig>,
+}
+
+/// Keeps the hooks.
+pub fn save(dir: &Path, hooks: &Hooks, process: &ProcessConfig) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
-    let text = serde_json::to_vec(hooks).context(|| FILE)?;
+    let kept = Kept {
+        hooks: hooks.clone(),
+        process: (!hooks.start_container.is_empty()).then(|| process.clone()),
+    };
+    let text = serde_json::to_vec(&kept).context(|| FILE)?;
     write_atomically(&dir.join(FILE), &text)
 }
 
 /// The hooks of a container; none where nothing readable is kept.
-pub fn load(dir: &Path) -> Hooks {
+pub fn load(dir: &Path) -> Kept {
     std::fs::read(dir.join(FILE))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())

@@ -68,10 +68,7 @@ fn enter(namespaces: &Namespaces) -> Result<()> {
 
 fn run_here(hook: &Hook, state: &Value) -> Result<()> {
     // Files rather than pipes: a daemon that the hook leaves behind may keep them open.
-    let mut input = memory()?;
-    let output = memory()?;
-    input.write_all(state.to_string().as_bytes()).context(|| "its input")?;
-    input.seek(SeekFrom::Start(0)).context(|| "its input")?;
+    let (input, output) = (with_text(&state.to_string())?, memory()?);
     let stream = || output.try_clone().map(Stdio::from).context(|| "its output");
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
@@ -118,14 +115,22 @@ fn wait(mut child: Child, timeout_s: Option<u64>) -> Result<ExitStatus> {
 }
 
 /// What the hook wrote, from its beginning.
-fn said(mut output: File) -> String {
+pub(super) fn said(mut output: File) -> String {
     let mut text = Vec::new();
     let _ = output.seek(SeekFrom::Start(0));
     let _ = output.take(QUOTED).read_to_end(&mut text);
     String::from_utf8_lossy(&text).trim().to_owned()
 }
 
-fn memory() -> Result<File> {
+/// A file in memory that is read from its start.
+pub(super) fn with_text(text: &str) -> Result<File> {
+    let mut file = memory()?;
+    file.write_all(text.as_bytes()).context(|| "its input")?;
+    file.seek(SeekFrom::Start(0)).context(|| "its input")?;
+    Ok(file)
+}
+
+pub(super) fn memory() -> Result<File> {
     rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC)
         .map(File::from)
         .context(|| "memory file")

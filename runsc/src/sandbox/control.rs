@@ -188,6 +188,11 @@ impl Connection {
         reply.map(Some).context(|| SOCKET)
     }
 
+    /// Answers may take this long from now on.
+    pub fn wait_at_most(&self, limit: Duration) -> Result<()> {
+        set_patience(&self.socket, Some(limit))
+    }
+
     /// Answers may take any time from now on.
     pub fn be_patient(&self) -> Result<()> {
         set_patience(&self.socket, None)

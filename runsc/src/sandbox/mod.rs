@@ -82,12 +82,13 @@ pub fn start(env: &Env<'_>, container: &Container, record: &mut Record) -> Resul
 
 /// `go` is what lets the process run.
 fn begin(_env: &Env<'_>, container: &Container, record: &mut Record, go: impl FnOnce() -> Result<()>) -> Result<()> {
-    let hooks = hooks::load(container.dir());
+    let kept = hooks::load(container.dir());
+    hooks::start_container(container.dir(), &kept, record).inspect_err(|_| stop(record))?;
     go()?;
     record.phase = Phase::Started;
     container.write(record)?;
     let pid = record.sandbox.map_or(0, |p| p.pid);
-    hooks::stage(Stage::Poststart, &hooks, record, pid, None).inspect_err(|_| stop(record))
+    hooks::stage(Stage::Poststart, &kept.hooks, record, pid, None).inspect_err(|_| stop(record))
 }
 
 /// Ends the processes and leaves the rest to `delete`.
@@ -166,7 +167,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
 
 fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &Start, plan: Plan) -> Result<Launched> {
     container.write(record)?;
-    hooks::save(container.dir(), &plan.hooks)?;
+    hooks::save(container.dir(), &plan.hooks, &plan.container.process)?;
     for dir in &plan.scratch {
         use crate::error::Context;
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
@@ -198,7 +199,7 @@ pub fn sweep(env: &Env<'_>) {
 
 /// Ends what runs of a container and removes every trace of it.
 pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<()> {
-    let hooks = hooks::load(container.dir());
+    let hooks = hooks::load(container.dir()).hooks;
     for process in [record.sandbox, record.gofer].into_iter().flatten() {
         if !process.kill_and_wait(GRACE) {
             return Err(Error::new(format!(

@@ -194,6 +194,9 @@ pub struct DeviceConfig {
 pub struct ProcessConfig {
     /// `args`.
     pub args: Vec<String>,
+    /// What to run, where that is not `args[0]`.
+    #[serde(default)]
+    pub program: Option<String>,
     /// `env`.
     pub env: Vec<String>,
     /// `cwd`.

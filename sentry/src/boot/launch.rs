@@ -109,6 +109,7 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
             no_new_privileges: false,
             oom_score_adj: 0,
             seccomp: None,
+            program: None,
         },
     )
 }
@@ -240,7 +241,13 @@ pub async fn spawn(
 
 /// Finds and loads the program of `args[0]`, as a shell would look for it.
 pub async fn load(cx: &mut Cx, process: &ProcessConfig) -> Result<(), Failed> {
-    let name = process.args.first().map(String::as_str).unwrap_or_default();
+    let first = process.args.first();
+    let name = process
+        .program
+        .as_ref()
+        .or(first)
+        .map(String::as_str)
+        .unwrap_or_default();
     let (path, file) = find(cx, process, name)?;
     let bytes = |list: &[String]| list.iter().map(|s| s.clone().into_bytes()).collect::<Vec<_>>();
     let fail = |e: Errno| Failed {
