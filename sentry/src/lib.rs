@@ -4,6 +4,8 @@
 //! handlers; the others the subsystems that handlers call.
 
 #![forbid(unsafe_code)]
+// Types that reach each other through the kernel make long proofs of `Send`.
+#![recursion_limit = "256"]
 
 pub mod boot;
 pub mod cred;

@@ -199,4 +199,103 @@ tests::cases! {
         wait_signal(child, SIGKILL);
         ok(set(fd, F_WRLCK, 0, 0));
     }
+    fn lease_needs_a_file_nobody_writes() {
+        put(c"f", b"x");
+        let fd = open(c"f", O_RDONLY);
+        ok_eq(fcntl(fd, F_GETLEASE), F_UNLCK);
+        ok(fcntl(fd, F_SETLEASE, F_RDLCK));
+        ok_eq(fcntl(fd, F_GETLEASE), F_RDLCK);
+        ok(fcntl(fd, F_SETLEASE, F_UNLCK));
+        fails(EAGAIN, fcntl(fd, F_SETLEASE, F_UNLCK));
+        let other = open(c"f", O_RDWR);
+        fails(EAGAIN, fcntl(other, F_SETLEASE, F_RDLCK));
+        fails(EAGAIN, fcntl(fd, F_SETLEASE, F_RDLCK));
+        fails(EAGAIN, fcntl(fd, F_SETLEASE, F_WRLCK));
+        close(other);
+        ok(fcntl(fd, F_SETLEASE, F_WRLCK));
+        fails(EINVAL, fcntl(fd, F_SETLEASE, 77));
+        fails(EINVAL, fcntl(open(c".", O_RDONLY), F_SETLEASE, F_RDLCK));
+        close(fd);
+        let again = open(c"f", O_RDONLY);
+        ok_eq(fcntl(again, F_GETLEASE), F_UNLCK);
+    }
+    fn lease_is_broken_by_an_open() {
+        put(c"f", b"x");
+        let fd = open(c"f", O_RDONLY);
+        catch(SIGIO, 0);
+        ok(fcntl(fd, F_SETLEASE, F_WRLCK));
+        fails(EAGAIN, libc::open(p(c"f"), O_RDONLY | O_NONBLOCK));
+        while hits() == 0 {
+            sleep_ms(1);
+        }
+        ok_eq(fcntl(fd, F_GETLEASE), F_RDLCK);
+        ok(fcntl(fd, F_SETLEASE, F_RDLCK));
+        close(open(c"f", O_RDONLY));
+        let writer = spawn(|| {
+            close(open(c"f", O_WRONLY));
+            0
+        });
+        while hits() < 2 {
+            sleep_ms(1);
+        }
+        ok_eq(fcntl(fd, F_GETLEASE), F_UNLCK);
+        ok(fcntl(fd, F_SETLEASE, F_UNLCK));
+        wait_exit(writer, 0);
+    }
+    fn lease_is_broken_by_truncate() {
+        put(c"f", b"x");
+        let fd = open(c"f", O_RDONLY);
+        catch(SIGIO, 0);
+        ok(fcntl(fd, F_SETLEASE, F_RDLCK));
+        let other = spawn(|| {
+            ok(truncate(p(c"f"), 0));
+            0
+        });
+        while hits() == 0 {
+            sleep_ms(1);
+        }
+        ok(fcntl(fd, F_SETLEASE, F_UNLCK));
+        wait_exit(other, 0);
+        eq(get(c"f"), b"");
+    }
+    fn lease_of_anothers_file_needs_a_capability() {
+        put(c"f", b"x");
+        ok(chmod(p(c"f"), 0o644));
+        let fd = open(c"f", O_RDONLY);
+        as_user(1000, 1000, || fails(EACCES, fcntl(fd, F_SETLEASE, F_RDLCK)));
+    }
+    fn notify_tells_of_changes_in_a_directory() {
+        const DN_CREATE: u32 = 4;
+        const DN_RENAME: u32 = 0x10;
+        const DN_MULTISHOT: u32 = 0x8000_0000;
+        let dir = open(c".", O_RDONLY);
+        catch(SIGIO, 0);
+        let wait_for = |n: i32| {
+            while hits() < n {
+                sleep_ms(1);
+            }
+        };
+        ok(fcntl(dir, F_NOTIFY, DN_CREATE));
+        put(c"one", b"");
+        wait_for(1);
+        // Once only.
+        put(c"two", b"");
+        ok(fcntl(dir, F_NOTIFY, DN_RENAME | DN_MULTISHOT));
+        ok(rename(p(c"one"), p(c"three")));
+        wait_for(2);
+        ok(rename(p(c"two"), p(c"four")));
+        wait_for(3);
+        ok(fcntl(dir, F_NOTIFY, 0));
+        ok(rename(p(c"four"), p(c"five")));
+        sleep_ms(50);
+        eq(hits(), 3);
+        put(c"f", b"");
+        fails(ENOTDIR, fcntl(open(c"f", O_RDONLY), F_NOTIFY, DN_CREATE));
+    }
+    fn created_query_tells_who_made_the_file() {
+        const F_CREATED_QUERY: i32 = 1028;
+        let fd = open(c"f", O_RDWR | O_CREAT);
+        ok_eq(fcntl(fd, F_CREATED_QUERY), 1);
+        ok_eq(fcntl(open(c"f", O_RDWR | O_CREAT), F_CREATED_QUERY), 0);
+    }
 }

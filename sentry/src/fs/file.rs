@@ -76,6 +76,8 @@ bitflags! {
         const SEEK = 16;
         /// Counted among the inode's writers.
         const WRITER = 32;
+        /// The file was made by this open (`F_CREATED_QUERY`).
+        const CREATED = 64;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::file::{File, FileMode};
+use super::lease::{self, Leases};
 use crate::sync::Mutex;
 use crate::wait::{Events, WaitQueue};
 
@@ -55,6 +56,7 @@ struct State {
 #[derive(Default)]
 pub struct InodeLocks {
     state: std::sync::OnceLock<Box<LockState>>,
+    leases: std::sync::OnceLock<Box<Leases>>,
     hint: AtomicU64,
 }
 
@@ -68,6 +70,16 @@ struct LockState {
 impl InodeLocks {
     fn get(&self) -> &LockState {
         self.state.get_or_init(Box::default)
+    }
+
+    /// Leases; made now if there were none.
+    pub(super) fn leases(&self) -> &Leases {
+        self.leases.get_or_init(Box::default)
+    }
+
+    /// Leases, if there ever was one.
+    pub(super) fn known_leases(&self) -> Option<&Leases> {
+        self.leases.get().map(|leases| &**leases)
     }
 
     /// Woken whenever a lock goes or shrinks.
@@ -258,12 +270,8 @@ impl Drop for Waiting<'_> {
 pub fn fd_closed(table: u64, file: &File) {
     if !file.mode.contains(FileMode::PATH) {
         file.inode().locks.unlock(LockOwner::Files(table), 0, u64::MAX);
+        super::dnotify::fd_closed(table, file);
     }
-}
-
-/// `F_GETLEASE`: none is ever given, so `F_UNLCK`.
-pub fn lease_of(_: &File) -> i32 {
-    2
 }
 
 /// The last reference to an open file description is gone.
@@ -274,6 +282,7 @@ pub(super) fn file_released(file: &File) {
         inode.locks.flock(file.id, FlockKind::Unlocked);
         inode.locks.unlock(LockOwner::File(file.id), 0, u64::MAX);
     }
+    lease::release(inode, file.id);
     if file.mode.contains(FileMode::WRITER) {
         inode.end_write();
     }

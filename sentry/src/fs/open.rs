@@ -32,6 +32,8 @@ pub enum Opened {
     File(Arc<File>),
     /// A fifo, to be opened by `ipc::pipe::open_fifo`, which can wait for the other side.
     Fifo(Path, OpenFlags),
+    /// A lease on it is to be broken first (`lease::wait_broken`, for writing?); then [`open_place`].
+    Leased(Path, bool),
 }
 
 /// All flags that `open(2)` knows (`VALID_OPEN_FLAGS`).
@@ -187,7 +189,9 @@ fn create_or_find(task: &Arc<Task>, walker: &Walker<'_>, name: &[u8], args: Open
         mnt: dir.mnt.clone(),
         dentry: child,
     };
-    finish(path, ops, args.flags).map(Opened::File).map(Found::New)
+    finish_as(path, ops, args.flags, FileMode::CREATED)
+        .map(Opened::File)
+        .map(Found::New)
 }
 
 /// `O_TMPFILE`
@@ -244,6 +248,9 @@ pub fn open_place(task: &Arc<Task>, place: Path, args: OpenArgs) -> Result<Opene
     if flags.contains(OpenFlags::NOATIME) && !perm::owner_or_capable(&cred, &inode.stat()?) {
         return Err(Errno::EPERM);
     }
+    if inode.kind == FileType::Regular && super::lease::in_the_way(inode, want & MAY_WRITE != 0) {
+        return Ok(Opened::Leased(place.clone(), want & MAY_WRITE != 0));
+    }
     let how = OpenHow { flags: kept(flags) };
     let ops = match inode.kind {
         FileType::Fifo => return Ok(Opened::Fifo(place, flags)),
@@ -277,8 +284,12 @@ pub fn open_place(task: &Arc<Task>, place: Path, args: OpenArgs) -> Result<Opene
 
 /// Makes the description of an opened file.
 pub fn finish(path: Path, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Result<Arc<File>> {
+    finish_as(path, ops, flags, FileMode::empty())
+}
+
+fn finish_as(path: Path, ops: Arc<dyn FileOps>, flags: OpenFlags, more: FileMode) -> Result<Arc<File>> {
     let kind = path.inode().kind;
-    let mut mode = flags.file_mode();
+    let mut mode = flags.file_mode() | more;
     if kind == FileType::Regular && mode.contains(FileMode::WRITE) {
         path.inode().begin_write()?;
         mode |= FileMode::WRITER;

@@ -150,7 +150,11 @@ fn permit(
 fn announce(old_dir: &Path, old_name: &[u8], new_dir: &Path, new_name: &[u8], moved: &Arc<Dentry>) {
     let cookie = watch::cookie(&old_dir.inode().sb);
     let is_dir = moved.inode().is_dir();
-    watch::notify_dir(old_dir.inode(), mask::MOVED_FROM, old_name, is_dir, cookie);
+    let within = match Arc::ptr_eq(old_dir.inode(), new_dir.inode()) {
+        true => mask::DN_RENAME,
+        false => 0,
+    };
+    watch::notify_dir(old_dir.inode(), mask::MOVED_FROM | within, old_name, is_dir, cookie);
     watch::notify_dir(new_dir.inode(), mask::MOVED_TO, new_name, is_dir, cookie);
     watch::notify_inode(moved.inode(), mask::MOVE_SELF);
 }

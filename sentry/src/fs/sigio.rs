@@ -71,6 +71,30 @@ impl Listener for Sender {
     }
 }
 
+/// Tells the file's owner of something that is no readiness (`POLL_MSG`): leases, `F_NOTIFY`. From a task of its own, since
+/// callers may hold locks of the file system.
+pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
+    /// `POLLIN | POLLRDNORM | POLLMSG`
+    const BAND: i64 = 0x441;
+    let owner = *file.owner.lock();
+    let number = match owner.signal {
+        0 => Signal::SIGIO.number(),
+        number => number,
+    };
+    let Some(signal) = Signal::new(number) else { return };
+    let info = match owner.signal {
+        0 => SigInfo::kernel(signal),
+        _ => SigInfo {
+            signal,
+            errno: 0,
+            code: code::POLL_MSG,
+            detail: Detail::Poll { band: BAND, fd },
+        },
+    };
+    let (executor, kernel) = (kernel.executor.clone(), kernel.clone());
+    executor.spawn(async move { send(&kernel, owner, info) });
+}
+
 /// Starts or ends signalling.
 pub fn set_async(task: &Arc<Task>, file: &Arc<File>, on: bool) -> Result<()> {
     let Some(queue) = file.ops.wait_queue() else {

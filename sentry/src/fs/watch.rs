@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::dentry::Dentry;
+use super::dnotify::{self, DirNotify};
 use super::file::{File, FileMode};
 use super::inode::Inode;
 use super::inotify::Inotify;
@@ -29,6 +30,8 @@ pub mod mask {
     pub const DELETE_SELF: u32 = 0x400;
     pub const MOVE_SELF: u32 = 0x800;
     pub const ALL_EVENTS: u32 = 0xfff;
+    /// A rename within one directory, beside `MOVED_FROM`: for `F_NOTIFY` only.
+    pub const DN_RENAME: u32 = 0x1000;
     pub const UNMOUNT: u32 = 0x2000;
     pub const Q_OVERFLOW: u32 = 0x4000;
     pub const IGNORED: u32 = 0x8000;
@@ -56,6 +59,7 @@ pub struct Mark {
 #[derive(Default)]
 pub struct Watches {
     marks: Mutex<Vec<Arc<Mark>>>,
+    dnotify: Mutex<Vec<Arc<DirNotify>>>,
     /// Open files of the inode: its end waits for them.
     pub(super) opens: AtomicUsize,
 }
@@ -71,6 +75,27 @@ pub struct MarkCount {
 impl Watches {
     fn list(&self) -> Vec<Arc<Mark>> {
         self.marks.lock().clone()
+    }
+
+    /// How many open files there are.
+    pub(super) fn open_count(&self) -> usize {
+        self.opens.load(Ordering::Acquire)
+    }
+
+    pub(super) fn dnotifies(&self) -> Vec<Arc<DirNotify>> {
+        self.dnotify.lock().clone()
+    }
+
+    pub(super) fn add_dnotify(&self, inode: &Inode, new: Arc<DirNotify>) {
+        inode.sb.marks.count.fetch_add(1, Ordering::AcqRel);
+        self.dnotify.lock().push(new);
+    }
+
+    pub(super) fn drop_dnotify(&self, inode: &Inode, which: impl Fn(&Arc<DirNotify>) -> bool) {
+        let mut list = self.dnotify.lock();
+        let before = list.len();
+        list.retain(|n| !which(n));
+        inode.sb.marks.count.fetch_sub(before - list.len(), Ordering::AcqRel);
     }
 }
 
@@ -109,6 +134,7 @@ impl Mark {
         }
         let Some(group) = self.group.upgrade() else { return };
         // As Linux: a directory's own end and move carry no IN_ISDIR.
+        let event = event & !mask::DN_RENAME;
         let shown = if event & (mask::DELETE_SELF | mask::MOVE_SELF) != 0 {
             event & !mask::ISDIR
         } else {
@@ -137,6 +163,7 @@ pub fn notify(dentry: &Arc<Dentry>, event: u32) {
     }
     let event = event | dir_bit(inode);
     if let Some(parent) = dentry.parent() {
+        dnotify::fire(parent.inode(), event);
         let marks = parent.inode().watches.list();
         if !marks.is_empty() {
             let name = dentry.name();
@@ -166,6 +193,7 @@ pub fn notify_dir(dir: &Inode, event: u32, name: &[u8], is_dir: bool, cookie: u3
         return;
     }
     let event = event | if is_dir { mask::ISDIR } else { 0 };
+    dnotify::fire(dir, event);
     for mark in dir.watches.list() {
         mark.deliver(event, name, cookie);
     }

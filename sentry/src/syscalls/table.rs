@@ -83,11 +83,11 @@ table! {
     69 msgsnd wait sysv::sys_msgsnd(msqid, msgp, msgsz, flags) full "";
     70 msgrcv wait sysv::sys_msgrcv(msqid, msgp, msgsz, msgtyp, flags) full "";
     71 msgctl now sysv::sys_msgctl(msqid, cmd, buf) full "";
-    72 fcntl wait open::sys_fcntl(fd, cmd, arg) partial "leases and F_NOTIFY are missing";
+    72 fcntl wait open::sys_fcntl(fd, cmd, arg) full "";
     73 flock wait open::sys_flock(fd, operation) full "";
     74 fsync now rw::sys_fsync(fd) full "";
     75 fdatasync now rw::sys_fdatasync(fd) full "";
-    76 truncate now stat::sys_truncate(path, length) full "";
+    76 truncate wait stat::sys_truncate(path, length) full "";
     77 ftruncate now rw::sys_ftruncate(fd, length) full "";
     78 getdents now dir::sys_getdents(fd, dirp, count) full "";
     79 getcwd now dir::sys_getcwd(buf, size) full "";

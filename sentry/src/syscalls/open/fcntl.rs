@@ -5,10 +5,9 @@ use std::sync::Arc;
 use abi::fs::{FOwnerEx, Flock};
 use abi::{Errno, SysResult};
 
-use crate::cred::cap;
 use crate::fs::impls::tmpfs;
-use crate::fs::locks::{self, FlockKind, LockOwner, PosixLock};
-use crate::fs::{File, FileMode, FileOwner, FileType, OpenFlags, perm};
+use crate::fs::locks::{FlockKind, LockOwner, PosixLock};
+use crate::fs::{File, FileMode, FileOwner, OpenFlags, dnotify, lease, perm};
 use crate::ipc::pipe::PipeFile;
 use crate::signal::Signal;
 use crate::task::{Cx, Task};
@@ -36,6 +35,7 @@ const F_SETLEASE: i32 = 1024;
 const F_GETLEASE: i32 = 1025;
 const F_NOTIFY: i32 = 1026;
 const F_DUPFD_QUERY: i32 = 1027;
+const F_CREATED_QUERY: i32 = 1028;
 const F_DUPFD_CLOEXEC: i32 = 1030;
 const F_SETPIPE_SZ: i32 = 1031;
 const F_GETPIPE_SZ: i32 = 1032;
@@ -120,8 +120,11 @@ pub(in super::super) async fn sys_fcntl(cx: &mut Cx, fd: i32, cmd: i32, arg: u64
             Ok(0)
         }
         F_GETSIG => Ok(u64::from(file.owner.lock().signal.cast_unsigned())),
-        F_SETLEASE => set_lease(&cx.task, &file, int),
-        F_GETLEASE => Ok(u64::from(locks::lease_of(&file).cast_unsigned())),
+        F_SETLEASE => {
+            lease::set(&cx.task, &file, fd, int)?;
+            Ok(0)
+        }
+        F_GETLEASE => Ok(u64::from(lease::get(&file).cast_unsigned())),
         F_SETPIPE_SZ => {
             let pipe = file.downcast::<PipeFile>().ok_or(Errno::EBADF)?;
             Ok(abi::conv::usize64(
@@ -149,12 +152,11 @@ pub(in super::super) async fn sys_fcntl(cx: &mut Cx, fd: i32, cmd: i32, arg: u64
             file.inode().locks.set_write_hint(hint);
             Ok(0)
         }
-        F_NOTIFY => Err(cx
-            .task
-            .kernel
-            .counters
-            .missing("fcntl F_NOTIFY", arg, Errno::EINVAL)
-            .into()),
+        F_NOTIFY => {
+            dnotify::set(&cx.task, &file, fd, abi::conv::low32(arg))?;
+            Ok(0)
+        }
+        F_CREATED_QUERY => Ok(u64::from(file.mode.contains(FileMode::CREATED))),
         _ => Err(cx
             .task
             .kernel
@@ -340,22 +342,6 @@ async fn set_lock(cx: &mut Cx, fd: i32, file: &Arc<File>, ofd: bool, wait: bool,
         return Err(Errno::EBADF.into());
     }
     Ok(0)
-}
-
-fn set_lease(task: &Arc<Task>, file: &Arc<File>, kind: i32) -> SysResult<u64> {
-    let st = file.inode().stat()?;
-    if task.cred().fsuid != st.uid && !task.capable(cap::LEASE) {
-        return Err(Errno::EACCES.into());
-    }
-    if file.inode().kind != FileType::Regular {
-        return Err(Errno::EINVAL.into());
-    }
-    // Leases would have to be broken by every open of every file system: not there.
-    Err(task
-        .kernel
-        .counters
-        .missing("fcntl F_SETLEASE", u64::from(kind.cast_unsigned()), Errno::EINVAL)
-        .into())
 }
 
 /// `flock(2)`

@@ -13,8 +13,9 @@ pub(super) use handle::{sys_name_to_handle_at, sys_open_by_handle_at};
 pub(super) use ioctl::sys_ioctl;
 
 use crate::fs::impls::tmpfs::{self, MemfdFlags};
+use crate::fs::lease::wait_broken;
 use crate::fs::namei::{AT_FDCWD, Lookup};
-use crate::fs::open::{OpenArgs, Opened, VALID, open};
+use crate::fs::open::{OpenArgs, Opened, VALID, open, open_place};
 use crate::fs::{File, OpenFlags};
 use crate::ipc::pipe::open_fifo;
 use crate::task::Cx;
@@ -26,12 +27,20 @@ async fn open_fd(cx: &mut Cx, dirfd: i32, path: UserAddr, args: OpenArgs) -> Sys
     let files = cx.task.files();
     // The number comes first: a table that is full must not leave a file behind that was just made.
     let reserved = files.reserve(1, cx.task.fd_limit())?;
-    let file = match open(&cx.task, dirfd, &path, args)? {
-        Opened::File(file) => file,
-        Opened::Fifo(place, flags) => {
-            let ops = open_fifo(&cx.task, place.inode(), flags).await?;
-            crate::fs::open::finish(place, ops, flags)?
-        }
+    let mut opened = open(&cx.task, dirfd, &path, args)?;
+    let file = loop {
+        opened = match opened {
+            Opened::File(file) => break file,
+            Opened::Fifo(place, flags) => {
+                let ops = open_fifo(&cx.task, place.inode(), flags).await?;
+                Opened::File(crate::fs::open::finish(place, ops, flags)?)
+            }
+            Opened::Leased(place, write) => {
+                let nonblock = args.flags.contains(OpenFlags::NONBLOCK);
+                wait_broken(&cx.task, place.inode(), write, nonblock).await?;
+                open_place(&cx.task, place, args)?
+            }
+        };
     };
     let fd = reserved.numbers().first().copied().unwrap_or(-1);
     reserved.commit([file], args.flags.contains(OpenFlags::CLOEXEC));

@@ -85,7 +85,7 @@ pub(in super::super) fn sys_fchownat(
 }
 
 /// `truncate(2)` (`vfs_truncate`)
-pub(in super::super) fn sys_truncate(cx: &mut Cx, path: UserAddr, length: i64) -> SysResult<u64> {
+pub(in super::super) async fn sys_truncate(cx: &mut Cx, path: UserAddr, length: i64) -> SysResult<u64> {
     let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let path = cx.read_path(path)?;
     let place = lookup(&cx.task, AT_FDCWD, &path, Lookup::FOLLOW)?;
@@ -96,6 +96,9 @@ pub(in super::super) fn sys_truncate(cx: &mut Cx, path: UserAddr, length: i64) -
     }
     perm::want_write(&place.mnt)?;
     perm::inode(Some(&cx.task), &cx.task.cred(), place.inode(), MAY_WRITE)?;
+    if crate::fs::lease::in_the_way(place.inode(), true) {
+        crate::fs::lease::wait_broken(&cx.task, place.inode(), true, false).await?;
+    }
     let _writer = place.inode().hold_write()?;
     super::super::rw::check_new_size(cx, place.inode().stat()?.size, length)?;
     attr::set_size(&cx.task, &place, length)?;
