@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use nix::sys::signal::{SigSet, Signal};
 
 use cli::Cli;
 use log::Log;
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
 }
 
 fn command_line() -> i32 {
+    // A limit on the size of files shall be an error with a name, not a death.
+    let mut too_large = SigSet::empty();
+    too_large.add(Signal::SIGXFSZ);
+    let _ = too_large.thread_block();
     sandbox::note_inherited();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -314,7 +314,79 @@ fn devices() {
     );
 }
 
-/// Nothing that a program of the tests started stays mounted or running.
+#[test]
+fn few_descriptors() {
+    let b = Bundle::new("echo fine");
+    let run = |limit: &str| {
+        let inner = b.command(&["run", "c"]);
+        let mut command = Command::new("prlimit");
+        command.args([limit]).arg(inner.get_program()).args(inner.get_args());
+        command.current_dir(b.dir.path()).output().unwrap()
+    };
+    for limit in ["--nofile=20", "--nofile=64:64", "--fsize=1000"] {
+        let output = run(limit);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(1) && stderr.lines().count() == 1,
+            "{limit}: {stderr}"
+        );
+        assert!(
+            stderr.contains("too few") || stderr.contains("File too large"),
+            "{limit}: {stderr}"
+        );
+        b.left_nothing();
+    }
+    for limit in ["--nofile=256", "--nofile=20:4096"] {
+        assert_eq!(String::from_utf8_lossy(&run(limit).stdout), "fine\n", "{limit}");
+    }
+}
+
+/// A bundle of an ordinary user, in a user namespace of his own.
+#[test]
+fn a_users_own_bundle() {
+    let mut b = Bundle::new(
+        "id -u; cat /proc/self/uid_map; echo x >/host/file; stat -c %u /host/file; cat /etc/shadow 2>&1; true",
+    );
+    let program = b.path("runsc");
+    fs::copy(env!("CARGO_BIN_EXE_runsc"), &program).unwrap();
+    let map = json!([{ "containerID": 0, "hostID": 1234, "size": 1 }]);
+    b.spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "user" }));
+    b.spec["linux"]["uidMappings"] = map.clone();
+    b.spec["linux"]["gidMappings"] = map;
+    drop(b.command(&[]));
+    std::os::unix::fs::chown(b.dir.path(), Some(1234), Some(1234)).unwrap();
+    let run = |args: &[&str]| {
+        Command::new("setpriv")
+            .args(["--reuid", "1234", "--regid", "1234", "--clear-groups"])
+            .arg(&program)
+            .arg("--root")
+            .arg(b.path("state"))
+            .arg("--overlay2=root:memory")
+            .args(args)
+            .current_dir(b.dir.path())
+            .output()
+            .unwrap()
+    };
+    let output = run(&["run", "c"]);
+    assert_eq!(code(&output), Some(0));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(&words[..5], ["0", "0", "1234", "1", "0"], "{text}");
+    assert!(text.contains("Permission denied"), "{text}");
+    assert_eq!(fs::metadata(b.path("file")).unwrap().uid(), 1234);
+    let output = run(&["--rootless=false", "run", "c"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+    assert!(stderr.contains("Operation not permitted"), "{stderr}");
+    b.left_nothing();
+}
+
 #[test]
 fn a_full_disk() {
     let b = Bundle::new("true");

@@ -128,7 +128,14 @@ fn plan(env: &Env<'_>, id: &str, args: &DoArgs, terminal: bool) -> Result<Plan> 
         },
         &globals,
     )
-    .map_err(|e| Error::new(e.to_string().replace("config.json: ", "do: ")))?;
+    .map_err(|e| {
+        // What came from a flag is named by it.
+        let text = e.to_string().replace("config.json: process.cwd", "--cwd");
+        Error::new(
+            text.replace("config.json: root.path", "--root")
+                .replace("config.json: ", "do: "),
+        )
+    })?;
     plan.container.mortal_init = true;
     if env.globals.is_rootless() {
         // The caller keeps his id inside; as root he is the caller outside all the same.

@@ -6,7 +6,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, Mount
 use rustix::process::Resource;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// Cuts this mount namespace off from the host's: what is mounted here stays here.
 pub fn private_mounts() -> Result<()> {
@@ -71,11 +71,25 @@ pub fn drop_capabilities(keep: CapabilitySet) -> Result<()> {
     rustix::thread::set_capabilities(None, sets).context(what)
 }
 
+/// What a sandbox needs for itself; each open file of a guest is one more.
+const FEW_FDS: u64 = 256;
+
 /// As many descriptors as this process may have at all.
 pub fn raise_fd_limit() {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+}
+
+/// The same, for `runsc`, which knows whom to tell when there are too few.
+pub fn enough_fds() -> Result<()> {
+    raise_fd_limit();
+    match rustix::process::getrlimit(Resource::Nofile).maximum {
+        Some(most) if most < FEW_FDS => Err(Error::new(format!(
+            "too few file descriptors: a sandbox needs {FEW_FDS}, RLIMIT_NOFILE is {most}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Reads everything of a donated file.

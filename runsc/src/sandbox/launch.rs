@@ -15,7 +15,7 @@ use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, Sandbox
 
 use super::boot::{BootMessage, MESSAGE_FD};
 use super::gofer::GoferMessage;
-use super::{Start, Terminal, control, gofer, network, preserve, program, terminal, userns};
+use super::{Start, Terminal, control, gofer, jail, network, preserve, program, terminal, userns};
 use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
 use crate::config::{IdMap, Plan};
@@ -81,6 +81,7 @@ pub fn launch(
     start: &Start,
     plan: Plan,
 ) -> Result<Launched> {
+    jail::enough_fds()?;
     let image = program::sealed_copy()?;
     let mut notes = Vec::new();
     let cgroup = cgroup::create(&plan, env.globals, &mut notes)?;
