@@ -86,6 +86,21 @@ impl Program {
 
     /// Runs it on a call; gives `SECCOMP_RET_*` with its data.
     pub fn run(&self, data: &[u32; 16]) -> u32 {
+        self.run_on(|word| Some(data.get(word).copied().unwrap_or(0)))
+            .unwrap_or(0)
+    }
+
+    /// The verdict on a call, if its number and architecture decide it alone.
+    pub fn run_on_number(&self, nr: u32, arch: u32) -> Option<u32> {
+        self.run_on(|word| match word {
+            0 => Some(nr),
+            1 => Some(arch),
+            _ => None,
+        })
+    }
+
+    /// None when `load` has no answer.
+    fn run_on(&self, load: impl Fn(usize) -> Option<u32>) -> Option<u32> {
         let (mut a, mut x) = (0u32, 0u32);
         let mut mem = [0u32; 16];
         let mut pc = 0usize;
@@ -95,7 +110,7 @@ impl Program {
             let k = insn.k;
             let word = usize::try_from(k).unwrap_or(usize::MAX);
             match insn.code {
-                LD_ABS => a = data.get(word / 4).copied().unwrap_or(0),
+                LD_ABS => a = load(word / 4)?,
                 LD_LEN => a = DATA_SIZE,
                 LDX_LEN => x = DATA_SIZE,
                 LD_IMM => a = k,
@@ -107,8 +122,8 @@ impl Program {
                         *slot = if insn.code == ST { a } else { x };
                     }
                 }
-                RET_K => return k,
-                RET_A => return a,
+                RET_K => return Some(k),
+                RET_A => return Some(a),
                 TAX => x = a,
                 TXA => a = x,
                 NEG => a = a.wrapping_neg(),
@@ -117,7 +132,7 @@ impl Program {
                     let operand = if code & SRC_X != 0 { x } else { k };
                     match alu(code & !SRC_X, a, operand) {
                         Some(value) => a = value,
-                        None => return 0,
+                        None => return Some(0),
                     }
                 }
                 code => {
@@ -132,7 +147,7 @@ impl Program {
                 }
             }
         }
-        0
+        Some(0)
     }
 }
 
@@ -206,5 +221,22 @@ mod tests {
         assert_eq!(program.run(&data), 0x7fff_0000);
         data[0] = 39;
         assert_eq!(program.run(&data), 0x0005_0001);
+        assert_eq!(program.run_on_number(39, 0), Some(0x0005_0001));
+        assert_eq!(program.run_on_number(40, 0), Some(0x7fff_0000));
+    }
+
+    #[test]
+    fn arguments_may_decide() {
+        let program = Program::new(vec![
+            insn(LD_ABS, 0, 0, 0),
+            insn(JEQ, 0, 2, 39),
+            insn(LD_ABS, 0, 0, 16),
+            insn(JEQ, 1, 0, 5),
+            insn(RET_K, 0, 0, 0x7fff_0000),
+            insn(RET_K, 0, 0, 0),
+        ]);
+        let program = program.unwrap_or_else(|e| unreachable!("{e}"));
+        assert_eq!(program.run_on_number(39, 0), None);
+        assert_eq!(program.run_on_number(1, 0), Some(0x7fff_0000));
     }
 }
