@@ -20,7 +20,7 @@ use std::task::{self, Poll};
 use abi::errno::Result;
 use abi::regs::Regs;
 
-pub use types::{FaultInfo, MapFlags, MemOp, OpFailure, Prot, Trap, Vdso};
+pub use types::{FaultInfo, MapFlags, MemOp, OpFailure, PageState, Prot, Trap, Vdso};
 
 /// A future that a platform gives back where the call is rare enough to pay for a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -76,11 +76,15 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
     /// Resident and total bytes, for `/proc/PID/statm` and resource limits.
     fn usage(&self) -> (u64, u64);
 
-    /// Which of the private pages from `addr` on are in memory, as many as can be told; none where the platform cannot tell
-    /// (`mincore(2)`).
-    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<bool>> {
+    /// For each page from `addr` on, as far as can be told, whether it is there; none where the platform cannot tell (`mincore(2)`).
+    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<PageState>> {
         let _ = (addr, pages);
         None
+    }
+
+    /// Page faults so far: those served without and with reading from a disk.
+    fn faults(&self) -> (u64, u64) {
+        (0, 0)
     }
 
     /// Processor time that its threads have used so far, in nanoseconds, where the platform can tell while they run.

@@ -39,6 +39,17 @@ pub struct FaultInfo {
     pub cr2: u64,
 }
 
+/// What a page table says of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// Nothing is there.
+    Absent,
+    /// Memory of the process's own.
+    Own,
+    /// A file's page, or memory that others share.
+    Shared,
+}
+
 bitflags! {
     /// Page protection, `PROT_*` of `mmap(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -113,6 +113,55 @@ tests::cases! {
         ok_eq(syscall(SYS_membarrier, 8, 0, 0), 0);
         fails(EINVAL, syscall(SYS_membarrier, 1 << 20, 0, 0));
     }
+    fn pidfd_info_names_the_process() {
+        const PIDFD_GET_INFO: u64 = 0xc050_ff0b;
+        let pid = sleeper();
+        let fd = pidfd(pid);
+        let mut info = [0_u64; 10];
+        info[0] = 3;
+        ok(ioctl(fd, PIDFD_GET_INFO, info.as_mut_ptr()));
+        eq(info[0] & 3, 3);
+        eq(info[2], u64::from(pid as u32) << 32 | u64::from(pid as u32));
+        eq(info[3] as u32, getpid() as u32);
+        fails(EINVAL, ioctl(fd, PIDFD_GET_INFO, 0));
+        fails(ENOTTY, ioctl(fd, 0x1234, 0));
+    }
+    fn pidfd_info_tells_of_the_end() {
+        const PIDFD_GET_INFO: u64 = 0xc050_ff0b;
+        let pid = spawn(|| 5);
+        let fd = pidfd(pid);
+        wait_exit(pid, 5);
+        let mut info = [8_u64, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        ok(ioctl(fd, PIDFD_GET_INFO, info.as_mut_ptr()));
+        eq(info[0] & 8, 8);
+        eq((info[7] >> 32) as i32, 5 << 8);
+    }
+    fn a_pidfd_gives_name_spaces() {
+        let ns = ok(ioctl(pidfd(getpid()), 0xff0a, 0));
+        ok_eq(ioctl(ns, 0xb703), CLONE_NEWUTS);
+    }
+    fn the_directory_of_a_process_takes_signals() {
+        let pid = sleeper();
+        let name = format!("/proc/{pid}\0");
+        let dir = ok(libc::open(name.as_ptr().cast(), O_RDONLY | O_DIRECTORY));
+        ok(pidfd_send(dir, 0));
+        ok(pidfd_send(dir, SIGTERM));
+        wait_signal(pid, SIGTERM);
+        fails(EBADF, pidfd_send(open(c"/proc/self/fd", O_RDONLY | O_DIRECTORY), 0));
+    }
+    fn pidfd_send_signal_to_a_group() {
+        const PROCESS_GROUP: i32 = 4;
+        let pid = spawn(|| {
+            setpgid(0, 0);
+            loop {
+                pause();
+            }
+        });
+        setpgid(pid, pid);
+        ok(syscall(SYS_pidfd_send_signal, pidfd(pid), SIGKILL, 0, PROCESS_GROUP));
+        wait_signal(pid, SIGKILL);
+        fails(EINVAL, syscall(SYS_pidfd_send_signal, pidfd(getpid()), 0, 0, 3));
+    }
     fn process_madvise_hints_and_checks() {
         let pid = sleeper();
         let fd = pidfd(pid);

@@ -53,6 +53,8 @@ unsafe fn end(pid: i32) {
     wait(pid);
 }
 
+const MAP_NOHUGE: i32 = 15;
+
 tests::cases! {
     fn self_is_this_process() {
         eq(link("/proc/self"), getpid().to_string());
@@ -343,5 +345,86 @@ tests::cases! {
             let path = format!("/proc/self/{name}");
             std::fs::metadata(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
         }
+    }
+    fn io_counts_reads_and_writes() {
+        let number = |name: &str| -> u64 {
+            let text = text(c"/proc/self/io");
+            let line = text.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+            line[name.len() + 2..].parse().unwrap()
+        };
+        let (bytes, calls) = (number("wchar"), number("syscw"));
+        put(c"f", &[1; 1000]);
+        yes(number("wchar") >= bytes + 1000);
+        yes(number("syscw") > calls);
+        let bytes = number("rchar");
+        get(c"f");
+        yes(number("rchar") >= bytes + 1000);
+    }
+    fn syscall_shows_what_a_process_waits_in() {
+        let pid = spawn(|| {
+            loop {
+                pause();
+            }
+        });
+        let path = std::ffi::CString::new(format!("/proc/{pid}/syscall")).unwrap();
+        let wanted = format!("{SYS_pause} 0x");
+        let mut tries = 0;
+        while !text(&path).starts_with(&wanted) {
+            tries += 1;
+            yes(tries < 2000);
+            sleep_ms(1);
+        }
+        eq(text(&path).split_whitespace().count(), 9);
+    }
+    fn stack_is_shown_as_far_as_it_is_used() {
+        let maps = text(c"/proc/self/maps");
+        let line = maps.lines().find(|l| l.ends_with("[stack]")).unwrap();
+        let ends: Vec<u64> = line[..line.find(' ').unwrap()]
+            .split('-')
+            .map(|n| u64::from_str_radix(n, 16).unwrap())
+            .collect();
+        let here = &raw const maps as u64;
+        yes(ends[0] <= here && here < ends[1]);
+        yes(ends[1] - ends[0] < 4 << 20);
+    }
+    fn smaps_counts_an_areas_own_pages() {
+        let at = ok(mmap(null_mut(), 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        ok(madvise(at, 64 * 4096, MAP_NOHUGE));
+        for i in 0..3 {
+            at.cast::<u8>().add(i * 2 * 4096).write_volatile(1);
+        }
+        let smaps = text(c"/proc/self/smaps");
+        let head = format!("{:x}-", at as u64);
+        // The area may have been joined with a neighbour below: then nothing is known of it alone.
+        if let Some(from) = smaps.find(&head) {
+            let rest = &smaps[from..];
+            let rss = rest.lines().find(|l| l.starts_with("Rss:")).unwrap();
+            let kib: u64 = rss.split_whitespace().nth(1).unwrap().parse().unwrap();
+            yes((12..64).contains(&kib));
+        }
+    }
+    fn rusage_counts_faults_and_system_time() {
+        let mut before: rusage = zeroed();
+        ok(getrusage(RUSAGE_SELF, &mut before));
+        let at = ok(mmap(null_mut(), 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        ok(madvise(at, 64 * 4096, MAP_NOHUGE));
+        for i in 0..64 {
+            at.cast::<u8>().add(i * 4096).write_volatile(1);
+        }
+        let mut after: rusage = zeroed();
+        let mut calls = 0_u64;
+        loop {
+            for _ in 0..1000 {
+                getppid();
+            }
+            calls += 1;
+            ok(getrusage(RUSAGE_SELF, &mut after));
+            let time = |r: &rusage| r.ru_stime.tv_sec * 1_000_000 + r.ru_stime.tv_usec;
+            if time(&after) > time(&before) || calls > 5000 {
+                break;
+            }
+        }
+        yes(calls <= 5000);
+        yes(after.ru_minflt >= before.ru_minflt + 64);
     }
 }

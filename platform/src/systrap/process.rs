@@ -11,12 +11,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::hub::Hub;
 use super::inflight::Inflight;
-use crate::AddressSpace;
 use crate::guest::layout::{Control, GUEST_END, SLOT_BYTES, SLOTS, TITLE_BASE, TITLE_BYTES};
 use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
 use crate::host::shared::SharedMap;
 use crate::host::{process, vm};
+use crate::{AddressSpace, PageState};
 
 /// A host process that is a guest address space.
 pub(super) struct Process {
@@ -235,9 +235,25 @@ impl AddressSpace for Process {
         self.with_alive(|pid| vm::write(pid, TITLE_BASE, &page));
     }
 
-    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<bool>> {
-        // `Documentation/admin-guide/mm/pagemap.rst`: eight bytes a page, the top bit says "present".
+    fn faults(&self) -> (u64, u64) {
+        // `proc(5)`, `/proc/PID/stat`: minflt and majflt, counted from behind the name.
+        const MINOR: usize = 7;
+        const MAJOR: usize = 9;
+        let Some(hub) = self.hub.upgrade() else { return (0, 0) };
+        let text = hub
+            .proc_fd()
+            .and_then(|fd| self.with_alive(|pid| read_file(fd, &format!("{pid}/stat"))).flatten())
+            .unwrap_or_default();
+        let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<u64> = rest.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
+        let field = |at: usize| fields.get(at).copied().unwrap_or(0);
+        (field(MINOR), field(MAJOR))
+    }
+
+    fn resident(&self, addr: u64, pages: usize) -> Option<Vec<PageState>> {
+        // `Documentation/admin-guide/mm/pagemap.rst`: eight bytes a page, the top bits of the last one say what it is.
         const PRESENT: u8 = 0x80;
+        const FILE_OR_SHARED: u8 = 0x20;
         let hub = self.hub.upgrade()?;
         let proc_fd = hub.proc_fd()?;
         let mut raw = vec![0u8; pages.checked_mul(8)?];
@@ -247,7 +263,12 @@ impl AddressSpace for Process {
             rustix::io::pread(&map, &mut raw[..], addr / PAGE_SIZE * 8).ok()
         })??;
         let words = raw.get(..got)?.chunks_exact(8);
-        Some(words.map(|w| w.last().is_some_and(|&top| top & PRESENT != 0)).collect())
+        let state = |top: u8| match (top & PRESENT != 0, top & FILE_OR_SHARED != 0) {
+            (false, _) => PageState::Absent,
+            (true, false) => PageState::Own,
+            (true, true) => PageState::Shared,
+        };
+        Some(words.map(|w| state(w.last().copied().unwrap_or(0))).collect())
     }
 
     fn kill(&self) {

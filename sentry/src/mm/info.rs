@@ -55,6 +55,7 @@ impl Mm {
     pub fn maps(&self) -> Vec<VmaInfo> {
         let state = self.state.lock();
         let mut out: Vec<VmaInfo> = state.vmas.iter().map(info).collect();
+        let top = state.layout.start_stack;
         if let Some(vdso) = state.layout.vdso {
             let mut special = |name: &str, start: u64, len: u64, prot: Prot| {
                 let flags = VmaFlags::MAYREAD | VmaFlags::MAYEXEC;
@@ -76,6 +77,13 @@ impl Mm {
             }
             special("[vdso]", vdso.base, vdso.len, Prot::READ | Prot::EXEC);
             out.sort_by_key(|v| v.start);
+        }
+        drop(state);
+        // The first of the stack's areas grows downwards.
+        if let Some(stack) = out.iter_mut().find(|v| v.flags.contains(VmaFlags::STACK))
+            && (stack.start..stack.end).contains(&top)
+        {
+            stack.start = self.stack_in_use(stack.start, stack.end, top);
         }
         out
     }

@@ -29,6 +29,7 @@ pub use advise::advice;
 pub use info::{MemoryUse, VmaInfo};
 pub(crate) use map::shared_object;
 pub use map::{MapRequest, Placement};
+pub use resident::Footprint;
 pub use vma::{SharedObject, Vma, VmaFlags, VmaObject, VmaSet};
 
 /// Lowest address that may be mapped (`/proc/sys/vm/mmap_min_addr`).

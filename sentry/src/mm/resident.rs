@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 
 use abi::conv::size;
 
+use platform::PageState;
+
 use super::Mm;
 use super::vma::{Vma, VmaObject};
 use crate::fs::SeekFrom;
@@ -26,16 +28,64 @@ impl Mm {
         let mut out = Vec::with_capacity(size((end - start) / PAGE));
         for area in &areas {
             let pages = size(area.len() / PAGE);
-            let own = self.aspace.resident(area.start, pages);
-            let told = own.is_some();
-            let mut bits = own.unwrap_or_default();
-            bits.resize(pages, !told);
+            let mut bits = match self.aspace.resident(area.start, pages) {
+                Some(states) => states.iter().map(|&s| s != PageState::Absent).collect(),
+                None => vec![true; pages],
+            };
+            bits.resize(pages, false);
             if !matches!(area.object, VmaObject::Anonymous) {
                 add_data(area, &mut bits);
             }
             out.extend(bits.into_iter().map(u8::from));
         }
         Some(out)
+    }
+}
+
+/// What of an area is in memory, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Footprint {
+    /// All.
+    pub resident: u64,
+    /// The process's own.
+    pub anonymous: u64,
+}
+
+impl Mm {
+    /// Of a range; none where the platform cannot tell, or where asking would take too long.
+    pub fn footprint(&self, start: u64, end: u64) -> Option<Footprint> {
+        // Eight bytes are read for each page.
+        const LONGEST: u64 = 4 << 30;
+        if end.saturating_sub(start) > LONGEST {
+            return None;
+        }
+        let states = self.aspace.resident(start, size(end.saturating_sub(start) / PAGE))?;
+        let count = |wanted: fn(&PageState) -> bool| abi::conv::usize64(states.iter().filter(|s| wanted(s)).count());
+        Some(Footprint {
+            resident: count(|&s| s != PageState::Absent),
+            anonymous: count(|&s| s == PageState::Own),
+        })
+    }
+
+    /// Where the stack that is in use begins, in an area that is mapped at its full size from the start (ADR 2). Linux's grows as it
+    /// is used, and never shows less than this.
+    pub(super) fn stack_in_use(&self, start: u64, end: u64, top: u64) -> u64 {
+        const LEAST: u64 = 128 << 10;
+        let mut at = top.min(end).saturating_sub(LEAST).max(start) & !(PAGE - 1);
+        while at > start {
+            let below = at.saturating_sub(LEAST).max(start);
+            let Some(states) = self.aspace.resident(below, size((at - below) / PAGE)) else {
+                return start;
+            };
+            let Some(first) = states.iter().position(|&s| s != PageState::Absent) else {
+                break;
+            };
+            at = below.saturating_add(abi::conv::usize64(first).saturating_mul(PAGE));
+            if first > 0 && at > below {
+                break;
+            }
+        }
+        at
     }
 }
 

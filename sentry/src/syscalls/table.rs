@@ -109,7 +109,7 @@ table! {
     95 umask now dir::sys_umask(mask) full "";
     96 gettimeofday now time::sys_gettimeofday(tv, tz) full "";
     97 getrlimit now limits::sys_getrlimit(resource, rlim) full "";
-    98 getrusage now limits::sys_getrusage(who, usage) partial "user time of other threads is as of their last call; no system time, no fault counts";
+    98 getrusage now limits::sys_getrusage(who, usage) partial "user time of other threads is as of their last call; system time is the sandbox kernel's; faults are counted for the process, no switches";
     99 sysinfo now misc::sys_sysinfo(info) full "";
     100 times now time::sys_times(buf) full "";
     101 ptrace wait process::sys_ptrace(request, pid, addr, data) partial "no hardware breakpoints, PTRACE_SYSEMU, PTRACE_PEEKSIGINFO, PTRACE_SECCOMP_GET_FILTER";

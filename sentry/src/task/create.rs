@@ -108,6 +108,8 @@ impl Task {
             ptrace: Mutex::default(),
             filtered: AtomicBool::new(filtered),
             cpu_ns: AtomicU64::new(0),
+            system_ns: AtomicU64::new(0),
+            call: Mutex::default(),
             vfork: Mutex::new(None),
         });
         task.group.state.lock().threads.push(task.clone());

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::Task;
+use crate::executor::Executor;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Task>>> = const { RefCell::new(None) };
@@ -25,8 +26,13 @@ pub(super) async fn as_current(task: Arc<Task>, future: impl Future<Output = ()>
     std::future::poll_fn(move |cx| {
         // Two exchanges of a pointer, no reference counting.
         CURRENT.with_borrow_mut(|c| std::mem::swap(c, &mut slot));
+        let began = Executor::now();
         let result = future.as_mut().poll(cx);
+        let worked = Executor::now().saturating_sub(began);
         CURRENT.with_borrow_mut(|c| std::mem::swap(c, &mut slot));
+        if let Some(task) = &slot {
+            task.add_system_ns(worked);
+        }
         result
     })
     .await;

@@ -15,10 +15,12 @@ pub(super) async fn finish(mut cx: Cx, status: i32) {
     super::ptrace::exit_event(&mut cx, status).await;
     task.signals.lock().exiting = true;
     release_user_words(&mut cx).await;
-    let rss = task.usage().max_rss_kib;
+    let last = task.usage();
     {
         let mut usage = task.group.usage.lock();
-        usage.dead.max_rss_kib = usage.dead.max_rss_kib.max(rss);
+        usage.dead.max_rss_kib = usage.dead.max_rss_kib.max(last.max_rss_kib);
+        usage.dead.minor_faults = usage.dead.minor_faults.max(last.minor_faults);
+        usage.dead.major_faults = usage.dead.major_faults.max(last.major_faults);
     }
     task.set_mm(None);
     release_files(&task);
@@ -64,7 +66,10 @@ impl TaskTable {
             state.threads.retain(|t| t.tid != task.tid);
             (state.threads.is_empty(), state.exec)
         };
-        group.usage.lock().dead.user_ns += task.cpu_ns();
+        let mut usage = group.usage.lock();
+        usage.dead.user_ns += task.cpu_ns();
+        usage.dead.system_ns += task.system_ns();
+        drop(usage);
         if let Some(proc) = table.procs.get_mut(&group.tgid)
             && task.is_leader()
         {

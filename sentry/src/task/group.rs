@@ -33,6 +33,8 @@ pub struct ThreadGroup {
     /// Woken when a signal is sent: signalfd and `sigtimedwait(2)`.
     pub signal_wait: Arc<WaitQueue>,
     pub(super) usage: Mutex<GroupUsage>,
+    /// What it has read and written.
+    pub io: super::usage::IoCounters,
     /// `PR_SET_DUMPABLE`
     pub dumpable: AtomicU32,
     /// `/proc/PID/oom_score_adj`
@@ -83,6 +85,7 @@ impl ThreadGroup {
             exit_wait: Arc::default(),
             signal_wait: Arc::default(),
             usage: Mutex::default(),
+            io: super::usage::IoCounters::default(),
             dumpable: AtomicU32::new(1),
             oom_score_adj: AtomicI32::new(0),
             start_ns: crate::executor::Executor::now(),

@@ -56,7 +56,7 @@ pub use session::{ControllingTty, ProcessGroup, Session};
 pub use table::TaskTable;
 pub(crate) use unshare::unshare;
 pub use unshare::{Namespace, NsFile};
-pub use usage::Usage;
+pub use usage::{IoCounters, Usage};
 
 /// Like `ptrace_may_access` with the file system ids: may one task look into another (`/proc/PID`, `pidfd_getfd(2)`)?
 pub fn may_inspect(task: &Task, target: &Task) -> bool {
@@ -100,8 +100,21 @@ pub struct Task {
     filtered: AtomicBool,
     /// Processor time as last seen.
     cpu_ns: AtomicU64,
+    /// Time that the Sentry has worked for it.
+    system_ns: AtomicU64,
+    /// The call in progress, or the last one (`/proc/PID/syscall`).
+    pub(crate) call: Mutex<Option<Call>>,
     /// The parent sleeps in `vfork(2)` until this is kept.
     vfork: Mutex<Option<Arc<vfork::Vfork>>>,
+}
+
+/// A system call as `/proc/PID/syscall` shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) nr: u32,
+    pub(crate) args: [u64; 6],
+    pub(crate) sp: u64,
+    pub(crate) ip: u64,
 }
 
 /// What a task refers to and others may look at; each is replaced, not changed.
@@ -282,6 +295,15 @@ impl Task {
     /// Processor time in nanoseconds, as of the last time it was looked at.
     pub fn cpu_ns(&self) -> u64 {
         self.cpu_ns.load(Ordering::Relaxed)
+    }
+
+    /// Time that the kernel has worked for it, in nanoseconds.
+    pub fn system_ns(&self) -> u64 {
+        self.system_ns.load(Ordering::Relaxed)
+    }
+
+    fn add_system_ns(&self, ns: u64) {
+        self.system_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Notes the processor time that the platform has counted.

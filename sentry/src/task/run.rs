@@ -92,6 +92,13 @@ async fn syscall(cx: &mut Cx) {
 async fn call(cx: &mut Cx, traced: bool) -> Option<SysResult<u64>> {
     let (mut nr, mut args) = asked(cx);
     cx.local.call = (nr, args);
+    let regs = cx.ctx.regs();
+    *cx.task.call.lock() = Some(super::Call {
+        nr,
+        args,
+        sp: regs.rsp,
+        ip: regs.rip,
+    });
     cx.local.resumed = None;
     if traced && nr == u32::MAX {
         return None;

@@ -13,6 +13,7 @@ pub mod sysfs;
 pub mod tmpfs;
 
 pub(crate) use proc::pid::ns::ns_file;
+pub(crate) use proc::pid::process_of;
 
 use super::super_block::FsType;
 

@@ -127,6 +127,11 @@ pub struct Room<'a> {
 pub trait Object {
     /// Its permissions now.
     fn perm(&self) -> Perm;
+
+    /// What it counts for in the limit over all objects: semaphores, pages.
+    fn weight(&self) -> u64 {
+        0
+    }
 }
 
 /// Objects of one kind by id and key.
@@ -134,6 +139,9 @@ pub struct Table<T> {
     objects: BTreeMap<i32, (i32, T)>,
     keys: HashMap<i32, i32>,
     seq: i32,
+    /// No index below this one is free.
+    full_below: i32,
+    weight: u64,
 }
 
 impl<T> Default for Table<T> {
@@ -142,6 +150,8 @@ impl<T> Default for Table<T> {
             objects: BTreeMap::new(),
             keys: HashMap::new(),
             seq: 0,
+            full_below: 0,
+            weight: 0,
         }
     }
 }
@@ -178,7 +188,7 @@ impl<T: Object> Table<T> {
         // An id that was asked for is given, or the next one that is free; once.
         let wanted = i32::try_from(room.next.get()).ok().filter(|&id| id >= 0);
         room.next.set(-1);
-        let first = wanted.map_or(0, |id| id % SEQ);
+        let first = wanted.map_or(self.full_below, |id| id % SEQ);
         let free = (first..SEQ).chain(0..first).find(|i| !self.objects.contains_key(i));
         let index = free.ok_or(Errno::ENOSPC)?;
         let id = match wanted {
@@ -189,6 +199,10 @@ impl<T: Object> Table<T> {
                 id
             }
         };
+        if index == self.full_below {
+            self.full_below = index + 1;
+        }
+        self.weight = self.weight.saturating_add(object.weight());
         self.objects.insert(index, (id, object));
         if key != IPC_PRIVATE {
             self.keys.insert(key, id);
@@ -224,6 +238,11 @@ impl<T: Object> Table<T> {
         u64::try_from(last).unwrap_or(0)
     }
 
+    /// What all of them count for.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.objects.len()
@@ -244,6 +263,8 @@ impl<T: Object> Table<T> {
         self.get(id)?;
         self.forget_key(id);
         let (_, object) = self.objects.remove(&(id % SEQ)).ok_or(Errno::EINVAL)?;
+        self.full_below = self.full_below.min(id % SEQ);
+        self.weight = self.weight.saturating_sub(object.weight());
         Ok(object)
     }
 }

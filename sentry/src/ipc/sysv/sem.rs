@@ -58,6 +58,10 @@ impl Object for Arc<Set> {
     fn perm(&self) -> Perm {
         self.state.lock().perm.clone()
     }
+
+    fn weight(&self) -> u64 {
+        abi::conv::usize64(self.state.lock().sems.len())
+    }
 }
 
 /// Why a list of operations cannot be done now.

@@ -42,6 +42,10 @@ impl Object for Segment {
     fn perm(&self) -> Perm {
         self.perm.clone()
     }
+
+    fn weight(&self) -> u64 {
+        self.size.div_ceil(4096)
+    }
 }
 
 impl Segment {

@@ -161,13 +161,25 @@ pub(in crate::syscalls) async fn read_into(
     how: How,
 ) -> SysResult<u64> {
     let task = cx.task.clone();
+    let result = do_read(&task, cx, file, iov, how).await;
+    task.group.io.read(*result.as_ref().unwrap_or(&0));
+    result
+}
+
+async fn do_read(
+    task: &Arc<Task>,
+    cx: &mut Cx,
+    file: &Arc<File>,
+    iov: &[(UserAddr, usize)],
+    how: How,
+) -> SysResult<u64> {
     let mut blocker = None;
     let mut buf = UserBuf::new(cx, iov);
     loop {
         match try_read(file, &mut buf, how.at) {
             Ok(n) => return Ok(usize64(n)),
             Err(Errno::EAGAIN) => {
-                wait_for(&task, &mut blocker, file, how.flags & RWF_NOWAIT != 0, Events::READ).await?;
+                wait_for(task, &mut blocker, file, how.flags & RWF_NOWAIT != 0, Events::READ).await?;
             }
             Err(e) => return Err(e.into()),
         }
@@ -182,13 +194,25 @@ pub(in crate::syscalls) async fn write_from(
     how: How,
 ) -> SysResult<u64> {
     let task = cx.task.clone();
+    let result = do_write(&task, cx, file, iov, how).await;
+    task.group.io.wrote(*result.as_ref().unwrap_or(&0));
+    result
+}
+
+async fn do_write(
+    task: &Arc<Task>,
+    cx: &mut Cx,
+    file: &Arc<File>,
+    iov: &[(UserAddr, usize)],
+    how: How,
+) -> SysResult<u64> {
     let mut blocker = None;
     let mut buf = UserBuf::new(cx, iov);
     let mut done = 0u64;
     let nowait = how.flags & RWF_NOWAIT != 0;
     loop {
         let at = how.at.map(|at| at.saturating_add(done));
-        let stop = match try_write(&task, file, &mut buf, at, how.flags) {
+        let stop = match try_write(task, file, &mut buf, at, how.flags) {
             Ok(n) => {
                 done += usize64(n);
                 if Source::remaining(&buf) == 0 || n == 0 || file.ops.wait_queue().is_none() {
@@ -196,7 +220,7 @@ pub(in crate::syscalls) async fn write_from(
                 }
                 continue;
             }
-            Err(Errno::EAGAIN) => wait_for(&task, &mut blocker, file, nowait, Events::WRITE).await,
+            Err(Errno::EAGAIN) => wait_for(task, &mut blocker, file, nowait, Events::WRITE).await,
             Err(e) => Err(e.into()),
         };
         match stop {

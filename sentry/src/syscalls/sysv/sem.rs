@@ -46,11 +46,11 @@ pub(in crate::syscalls) fn sys_semget(cx: &mut Cx, key: i32, nsems: i32, flags: 
         }
     };
     let mut table = ns.sysv.sem.lock();
-    let used: usize = table.iter().map(|(_, s)| s.state.lock().sems.len()).sum();
+    let used = table.weight();
     let make = |perm| {
         if count == 0 {
             Err(Errno::EINVAL)
-        } else if abi::conv::usize64(used.saturating_add(count)) > most.count() {
+        } else if used.saturating_add(abi::conv::usize64(count)) > most.count() {
             Err(Errno::ENOSPC)
         } else {
             Ok(Set::new(perm, count))

@@ -51,7 +51,7 @@ pub(in crate::syscalls) fn sys_shmget(cx: &mut Cx, key: i32, size: usize, flags:
     let (largest, all) = (&ns.limits.shmmax, &ns.limits.shmall);
     let mut table = ns.sysv.shm.lock();
     table.purge();
-    let used: u64 = table.iter().map(|(_, s)| s.size.div_ceil(PAGE)).sum();
+    let used = table.weight();
     let id = table.get_or_make(key, flags, &cred, &room, check, |perm| {
         if size == 0 || size > largest.load(Ordering::Relaxed) {
             return Err(Errno::EINVAL);

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// The part of a directory that comes and goes.
-pub trait Dynamic: Send + Sync + 'static {
+pub trait Dynamic: Any + Send + Sync + 'static {
     /// The child of that name: `ENOENT` if there is none.
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>>;
 
@@ -158,6 +158,12 @@ impl<'a> DirBuilder<'a> {
 }
 
 impl Dir {
+    /// What lists its names, if that is of this kind.
+    pub fn dynamic<T: Dynamic>(&self) -> Option<&T> {
+        let dynamic: &dyn Any = self.dynamic.as_deref()?;
+        dynamic.downcast_ref()
+    }
+
     fn attr(&self) -> Attr {
         self.dynamic.as_ref().and_then(|d| d.attr()).unwrap_or(self.attr)
     }

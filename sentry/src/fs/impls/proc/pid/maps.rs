@@ -9,7 +9,7 @@ use platform::Prot;
 use super::Proc;
 use crate::fs::impls::proc::{escape, shown_path};
 use crate::fs::stat::{major, minor};
-use crate::mm::{VmaFlags, VmaInfo};
+use crate::mm::{Mm, VmaFlags, VmaInfo};
 use crate::task::Task;
 
 fn line(vma: &VmaInfo) -> Vec<u8> {
@@ -67,7 +67,7 @@ pub(super) fn numa_maps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Sizes in KiB. Only the sum of what is resident is known to the Sentry: areas get their share of it by size.
+/// Sizes in KiB. Where an area's own cannot be had it gets its share, by size, of the sum that is resident.
 struct Sizes {
     size: u64,
     resident: u64,
@@ -108,8 +108,18 @@ fn sizes(out: &mut String, s: &Sizes, rollup: bool) {
     }
 }
 
-fn measure(vma: &VmaInfo, resident: u64, total: u64) -> Sizes {
+fn measure(mm: &Mm, vma: &VmaInfo, resident: u64, total: u64) -> Sizes {
+    const PAGE_KIB: u64 = 4;
     let len = (vma.end - vma.start) / 1024;
+    let locked = |n: u64| if vma.flags.contains(VmaFlags::LOCKED) { n } else { 0 };
+    if let Some(there) = mm.footprint(vma.start, vma.end) {
+        return Sizes {
+            size: len,
+            resident: there.resident * PAGE_KIB,
+            anonymous: there.anonymous * PAGE_KIB,
+            locked: locked(there.resident * PAGE_KIB),
+        };
+    }
     let share = u128::from(resident) * u128::from(len) / u128::from(total.max(1));
     let share = u64::try_from(share).unwrap_or(0).min(len) / 4 * 4;
     let anonymous = vma.file.is_none() || vma.prot.contains(Prot::WRITE);
@@ -117,7 +127,7 @@ fn measure(vma: &VmaInfo, resident: u64, total: u64) -> Sizes {
         size: len,
         resident: share,
         anonymous: if anonymous { share } else { 0 },
-        locked: if vma.flags.contains(VmaFlags::LOCKED) { share } else { 0 },
+        locked: locked(share),
     }
 }
 
@@ -152,7 +162,7 @@ pub(super) fn smaps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
         let mut text = String::new();
         sizes(
             &mut text,
-            &measure(&vma, used.resident / 1024, used.total / 1024),
+            &measure(&mm, &vma, used.resident / 1024, used.total / 1024),
             false,
         );
         let _ = writeln!(text, "THPeligible:           0\nVmFlags: {}", vm_flags(&vma));
@@ -173,7 +183,7 @@ pub(super) fn smaps_rollup(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     out.push_str("[rollup]\n");
     let parts: Vec<Sizes> = areas
         .iter()
-        .map(|v| measure(v, used.resident / 1024, used.total / 1024))
+        .map(|v| measure(&mm, v, used.resident / 1024, used.total / 1024))
         .collect();
     let sum = Sizes {
         size: used.total / 1024,

@@ -392,6 +392,13 @@ fn task_dir(proc: &Arc<Proc>, sb: &Arc<SuperBlock>, task: &Arc<Task>, place: In)
     })
 }
 
+/// The process whose directory this is, for `pidfd_send_signal(2)`.
+pub(crate) fn process_of(inode: &Inode) -> Option<Arc<crate::task::ThreadGroup>> {
+    let dir = inode.ops.as_any().downcast_ref::<Dir>()?;
+    let task = dir.dynamic::<TaskDir>().filter(|d| d.place == In::Process)?;
+    task.task.upgrade().map(|t| t.group.clone())
+}
+
 /// A number as it must be written: no sign, no leading zero.
 fn number(name: &[u8]) -> Result<i32> {
     if name.first().is_none_or(|&b| b == b'0' && name.len() > 1) || !name.iter().all(u8::is_ascii_digit) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::errno::Result;
 
@@ -82,8 +83,12 @@ pub(super) fn stat(proc: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     let mut out = format!("{} (", task.pid.in_ns(&proc.ns)).into_bytes();
     out.extend_from_slice(&task.comm());
     let mut rest = format!(
-        ") {letter} {} {pgid} {sid} {tty_nr} {tpgid} 4194304 0 0 0 0 ",
-        tasks.parent_in(group, &proc.ns)
+        ") {letter} {} {pgid} {sid} {tty_nr} {tpgid} 4194304 {} {} {} {} ",
+        tasks.parent_in(group, &proc.ns),
+        usage.minor_faults,
+        children.minor_faults,
+        usage.major_faults,
+        children.major_faults,
     );
     let _ = write!(
         rest,
@@ -160,22 +165,20 @@ pub(super) fn schedstat(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     Ok(format!("{} 0 0\n", task.cpu_ns()).into_bytes())
 }
 
-/// Bytes are not counted per process.
-pub(super) fn io(_: &Proc, _: &Arc<Task>) -> Result<Vec<u8>> {
-    let names = [
-        "rchar",
-        "wchar",
-        "syscr",
-        "syscw",
-        "read_bytes",
-        "write_bytes",
-        "cancelled_write_bytes",
+/// What moved to and from disks only the host knows: nothing is charged for it.
+pub(super) fn io(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
+    let io = &task.group.io;
+    let rows = [
+        ("rchar", io.read_bytes.load(Ordering::Relaxed)),
+        ("wchar", io.written_bytes.load(Ordering::Relaxed)),
+        ("syscr", io.reads.load(Ordering::Relaxed)),
+        ("syscw", io.writes.load(Ordering::Relaxed)),
+        ("read_bytes", 0),
+        ("write_bytes", 0),
+        ("cancelled_write_bytes", 0),
     ];
-    Ok(names
-        .iter()
-        .map(|n| format!("{n}: 0\n"))
-        .collect::<String>()
-        .into_bytes())
+    let lines = rows.iter().map(|(name, n)| format!("{name}: {n}\n"));
+    Ok(lines.collect::<String>().into_bytes())
 }
 
 /// Children that this thread has made or adopted.
@@ -188,6 +191,15 @@ pub(super) fn children(proc: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     Ok(pids.map(|n| format!("{n} ")).collect::<String>().into_bytes())
 }
 
-pub(super) fn syscall(_: &Proc, _: &Arc<Task>) -> Result<Vec<u8>> {
-    Ok(b"running\n".to_vec())
+/// The call that it waits in, with its arguments, stack and instruction pointer.
+pub(super) fn syscall(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
+    let call = *task.call.lock();
+    let text = match call.filter(|_| !task.is_running()) {
+        None => "running\n".to_owned(),
+        Some(call) => {
+            let args = call.args.map(|a| format!(" {a:#x}")).concat();
+            format!("{}{args} {:#x} {:#x}\n", call.nr, call.sp, call.ip)
+        }
+    };
+    Ok(text.into_bytes())
 }
