@@ -14,9 +14,6 @@ use std::sync::{Arc, Weak};
 use super::inode::Inode;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Most names that the cache of one file system holds before it drops those not used lately.
-const CACHE_MAX: usize = 32768;
-
 /// A name in a file system's tree.
 pub struct Dentry {
     inode: Arc<Inode>,
@@ -49,8 +46,9 @@ pub enum Child {
 }
 
 /// Names of one file system in the order in which they came, for dropping those not used (`struct super_block`'s `s_dentry_lru`).
-#[derive(Default)]
 pub struct DentryCache {
+    /// Most of them (`SuperOps::cached_names`).
+    max: usize,
     names: Mutex<VecDeque<(Weak<Dentry>, Box<[u8]>)>>,
 }
 
@@ -287,13 +285,20 @@ impl Dentry {
 }
 
 impl DentryCache {
+    pub(super) fn new(max: usize) -> DentryCache {
+        DentryCache {
+            max,
+            names: Mutex::default(),
+        }
+    }
+
     /// Notes a new name and drops a few old ones where there are too many.
     fn add(&self, parent: &Arc<Dentry>, name: &[u8]) {
         let mut dropped = Vec::new();
         let mut names = self.names.lock();
         names.push_back((Arc::downgrade(parent), name.into()));
         let mut tries = 0;
-        while names.len() > CACHE_MAX && tries < 8 {
+        while names.len() > self.max && tries < 8 {
             tries += 1;
             let Some((weak, name)) = names.pop_front() else { break };
             let Some(parent) = weak.upgrade() else { continue };

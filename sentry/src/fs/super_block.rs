@@ -56,6 +56,11 @@ pub trait SuperOps: Any + Send + Sync {
         Ok(())
     }
 
+    /// Most names that the dentry cache holds before it drops those not used lately.
+    fn cached_names(&self) -> usize {
+        32768
+    }
+
     /// For `downcast_ref` within the file system.
     fn as_any(&self) -> &dyn Any;
 }
@@ -90,13 +95,14 @@ impl SuperBlock {
     /// A new instance with a device number of its own and no root yet.
     pub fn new(ops: Box<dyn SuperOps>, fstype: &'static str) -> Arc<SuperBlock> {
         let dev = makedev(0, NEXT_MINOR.fetch_add(1, Ordering::Relaxed));
+        let dentries = DentryCache::new(ops.cached_names());
         Arc::new(SuperBlock {
             ops,
             fstype,
             dev,
             readonly: AtomicBool::new(false),
             writers: AtomicUsize::new(0),
-            dentries: DentryCache::default(),
+            dentries,
             marks: super::watch::MarkCount::default(),
             rename_lock: Mutex::new(()),
             root: Mutex::new(None),
