@@ -150,6 +150,25 @@ fn binds() {
     assert!(b.path("y").exists());
 }
 
+/// What shows the host's kernel is never served: the sandbox has its own.
+#[test]
+fn windows_into_the_kernel() {
+    let mut b = Bundle::new("grep ' /sys ' /proc/mounts; touch /sys/x 2>&1; cat /mnt/sys/kernel/osrelease");
+    b.mount(json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "ro"] }));
+    b.mount(json!({ "destination": "/mnt", "type": "bind", "source": "/proc/", "options": ["rbind"] }));
+    let output = b.runsc(&["--log", "log", "run", "c"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("/sys sysfs ro,nosuid") && text.contains("Read-only file system"),
+        "{text}"
+    );
+    assert!(
+        !text.ends_with(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap()),
+        "{text}"
+    );
+    assert!(b.read("log").contains("mounts[4]: /sys"), "{}", b.read("log"));
+}
+
 /// Ids of a user namespace: the guest's root is another on the host, and what the host's root owns is nobody's.
 #[test]
 fn user_namespace() {

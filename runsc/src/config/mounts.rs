@@ -69,7 +69,13 @@ fn one(
     }
     let options = options(&field("options"), mount.options().as_deref().unwrap_or_default())?;
     let typ = mount.typ().as_deref().unwrap_or(if options.bind { "bind" } else { "" });
-    let kind = if options.bind || typ == "bind" {
+    let bind = options.bind || typ == "bind";
+    let kind = if let (true, Some(name)) = (bind, kernel_window(source_text)) {
+        notes.push(format!(
+            "config.json: mounts[{i}]: {source_text} shows the host's kernel; the sandbox's own {name} is mounted instead"
+        ));
+        MountKind::Internal(name.to_owned())
+    } else if bind {
         if source_text.is_empty() {
             return Err(bad(field("source"), "missing for a bind mount"));
         }
@@ -107,11 +113,7 @@ fn one(
             format_args!("{typ:?} is no file system that can be mounted ({destination})"),
         ));
     };
-    let data = if matches!(kind, MountKind::Bind { .. }) {
-        Vec::new()
-    } else {
-        options.data
-    };
+    let data = if bind { Vec::new() } else { options.data };
     Ok(MountConfig {
         destination,
         kind,
@@ -119,6 +121,18 @@ fn one(
         data,
         flags: options.flags,
     })
+}
+
+/// File systems of a kernel's own: configurations for ordinary users bind the host's, which cannot be mounted anew there. The
+/// guest has another kernel.
+fn kernel_window(source: &str) -> Option<&'static str> {
+    match source.trim_end_matches('/') {
+        "/proc" => Some("proc"),
+        "/sys" => Some("sysfs"),
+        "/sys/fs/cgroup" => Some("cgroup"),
+        "/dev/mqueue" => Some("mqueue"),
+        _ => None,
+    }
 }
 
 /// Splits options into flags and data, as `mount(8)` and runc do.
