@@ -333,6 +333,28 @@ fn devices() {
     );
 }
 
+/// The first process's terminal is also `/dev/console`.
+#[test]
+fn console() {
+    let mut b = Bundle::new("tty; echo written >/dev/console; stat -c %t /dev/console");
+    b.spec["process"]["terminal"] = json!(true);
+    b.mount(json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"] }));
+    let inner = b.command(&["run", "c"]);
+    let line: Vec<String> = std::iter::once(inner.get_program())
+        .chain(inner.get_args())
+        .map(|word| word.to_str().unwrap().to_owned())
+        .collect();
+    let output = Command::new("script")
+        .args(["-qec", &line.join(" "), "/dev/null"])
+        .current_dir(b.dir.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.ends_with("/dev/pts/0\nwritten\n88\n"), "{text}");
+}
+
 #[test]
 fn few_descriptors() {
     let b = Bundle::new("echo fine");

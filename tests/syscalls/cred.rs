@@ -41,6 +41,7 @@ unsafe fn set_caps(effective: u64, permitted: u64, inheritable: u64) -> i64 {
 const CHOWN: u64 = 1;
 const KILL: u64 = 1 << 5;
 const SETUID: u64 = 1 << 7;
+const SETFCAP: u64 = 1 << 31;
 
 tests::cases! {
     fn setuid_as_root_sets_all_three() {
@@ -158,6 +159,21 @@ tests::cases! {
             fails(EPERM, set_caps(0, KILL, 0));
             ok(set_caps(0, CHOWN, CHOWN));
             eq(caps(), (0, CHOWN, CHOWN));
+        });
+    }
+    fn root_above_is_mapped_only_with_setfcap() {
+        let one = b"0 0 1\n";
+        in_child(|| {
+            let now = caps();
+            ok(set_caps(now.0 & !SETFCAP, now.1, now.2));
+            ok(unshare(CLONE_NEWUSER));
+            let map = open(c"/proc/self/uid_map", O_WRONLY);
+            fails(EPERM, write(map, one.as_ptr().cast(), one.len()));
+        });
+        in_child(|| {
+            ok(unshare(CLONE_NEWUSER));
+            put_fd(open(c"/proc/self/uid_map", O_WRONLY), one);
+            eq(getuid(), 0);
         });
     }
     fn capget_versions_and_pids() {

@@ -70,5 +70,9 @@ pub fn apply(resources: &LinuxResources, hierarchies: &[Hierarchy], dirs: &[Path
         let text = rule(device).map_err(|e| Error::new(format!("config.json: linux.resources.devices[{i}]: {e}")))?;
         write(Some(i), device.allow(), &text)?;
     }
-    ALWAYS.iter().try_for_each(|text| write(None, true, text))
+    for text in ALWAYS {
+        // Where a group above allows less, this one cannot have more.
+        let _ = write(None, true, text);
+    }
+    Ok(())
 }

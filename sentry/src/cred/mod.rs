@@ -69,6 +69,8 @@ pub struct UserNamespace {
     pub uid_map: crate::sync::Mutex<Vec<(u32, u32, u32)>>,
     /// Likewise for groups.
     pub gid_map: crate::sync::Mutex<Vec<(u32, u32, u32)>>,
+    /// The creator had `CAP_SETFCAP` in the parent: members may map its root, for which they could give files capabilities.
+    pub creator_had_setfcap: bool,
     /// `/proc/PID/setgroups` says "deny".
     pub setgroups_denied: std::sync::atomic::AtomicBool,
 }
@@ -100,6 +102,7 @@ impl UserNamespace {
             id,
             uid_map: all(),
             gid_map: all(),
+            creator_had_setfcap: true,
             setgroups_denied: std::sync::atomic::AtomicBool::new(false),
         })
     }

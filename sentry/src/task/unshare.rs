@@ -39,6 +39,7 @@ pub(super) fn new_user_ns(task: &Task, cred: &Cred) -> Result<Cred> {
         id: task.kernel.unique_id(),
         uid_map: Mutex::default(),
         gid_map: Mutex::default(),
+        creator_had_setfcap: cred.has_cap_in(&cred.user_ns, cap::SETFCAP),
         setgroups_denied: AtomicBool::new(cred.user_ns.setgroups_denied.load(std::sync::atomic::Ordering::Relaxed)),
     });
     Ok(Cred {

@@ -166,6 +166,16 @@ fn set(task: &Arc<Task>, data: &[u8], pos: u64, ids: Ids) -> Result<usize> {
     if !cred.has_cap_in(&ns, cap::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
+    // Like Linux's `user_namespace.c:verify_root_map`.
+    let maps_root = ids == Ids::User && asked.iter().any(|&(_, lower, _)| lower == 0);
+    let may_map_root = if cred.user_ns.id == ns.id {
+        ns.creator_had_setfcap
+    } else {
+        cred.has_cap_in(&parent, cap::SETFCAP)
+    };
+    if maps_root && !may_map_root {
+        return Err(Errno::EPERM);
+    }
     let capability = if ids == Ids::User { cap::SETUID } else { cap::SETGID };
     if !cred.has_cap_in(&parent, capability) {
         // Without privilege above: one line that maps the writer's own id, groups only once setgroups(2) is denied.
