@@ -42,7 +42,9 @@ struct Donated {
 }
 
 impl Donated {
-    fn new() -> Result<Self> {
+    /// `stderr`: complaints go where runsc's go. A container that outlives runsc must not hold that open: the engine waits for
+    /// its end.
+    fn new(stderr: bool) -> Result<Self> {
         let null = || {
             let null = File::options()
                 .read(true)
@@ -51,10 +53,7 @@ impl Donated {
                 .context(|| "/dev/null")?;
             Ok(OwnedFd::from(null))
         };
-        let stderr = std::io::stderr()
-            .as_fd()
-            .try_clone_to_owned()
-            .context(|| "standard error")?;
+        let stderr = if stderr { own_stderr()? } else { null()? };
         Ok(Self {
             list: vec![(null()?, 0), (null()?, 1), (stderr, 2)],
             next: MESSAGE_FD + 1,
@@ -101,7 +100,7 @@ pub fn launch(
         &plan,
         gofer_ends,
         [gofer_ready_write, alive_write],
-        start.foreground,
+        [start.foreground, keeps_stderr(env, start)],
     )?;
     record.gofer = Process::of(gofer.pid());
     container.write(record)?;
@@ -109,14 +108,14 @@ pub fn launch(
 
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (start_read, start_write) = start_pipe(container, start.foreground)?;
-    let mut donated = Donated::new()?;
+    let mut donated = Donated::new(keeps_stderr(env, start))?;
     let mut fds = BootFds {
         ready: Some(donated.add(ready_write)),
         start: Some(donated.add(start_read)),
         gofer_alive: Some(donated.add(alive)),
         control: Some(donated.add(control::listen(container.dir())?)),
         exit: Some(donated.add(exit_file(container)?)),
-        log: log_file(env)?.map(|fd| donated.add(fd)),
+        log: log_file(env, keeps_stderr(env, start))?.map(|fd| donated.add(fd)),
         ..BootFds::default()
     };
     fds.gofer = sentry_ends.into_iter().map(|fd| donated.add(fd)).collect();
@@ -252,9 +251,9 @@ fn start_gofer(
     plan: &Plan,
     connections: Vec<OwnedFd>,
     [ready, alive]: [OwnedFd; 2],
-    die_with_parent: bool,
+    [die_with_parent, stderr]: [bool; 2],
 ) -> Result<Started> {
-    let mut donated = Donated::new()?;
+    let mut donated = Donated::new(stderr)?;
     // Ids of a user namespace may not even reach the bundle: its trees are taken as root.
     let mut trees = Vec::new();
     if !env.globals.is_rootless() && !plan.gofer_uid_map.is_empty() {
@@ -404,17 +403,23 @@ fn exit_file(container: &Container) -> Result<OwnedFd> {
     file.map(OwnedFd::from).context(|| path.display().to_string())
 }
 
-fn log_file(env: &Env<'_>) -> Result<Option<OwnedFd>> {
+fn log_file(env: &Env<'_>, stderr: bool) -> Result<Option<OwnedFd>> {
     match &env.globals.debug_log {
         Some(path) => Ok(Some(log::append(path)?.into())),
-        None if env.globals.debug || env.globals.strace => Ok(Some(
-            std::io::stderr()
-                .as_fd()
-                .try_clone_to_owned()
-                .context(|| "standard error")?,
-        )),
+        None if stderr && (env.globals.debug || env.globals.strace) => own_stderr().map(Some),
         None => Ok(None),
     }
+}
+
+fn own_stderr() -> Result<OwnedFd> {
+    let stderr = std::io::stderr();
+    stderr.as_fd().try_clone_to_owned().context(|| "standard error")
+}
+
+/// Whether both processes may keep this one's standard error: in the foreground, and for those who look for a fault.
+fn keeps_stderr(env: &Env<'_>, start: &Start) -> bool {
+    let debug = env.globals.debug || env.globals.strace;
+    start.foreground || debug && start.terminal == Terminal::None
 }
 
 /// What becomes the standard streams: three descriptors, or a terminal.

@@ -1,0 +1,321 @@
+"""dockerd with runsc as its default runtime."""
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+import termios
+
+from common import Failed, Terminal, contains, equal, run, until
+
+
+class Engine:
+    def __init__(self, runsc, directory, group):
+        self.runsc, self.directory, self.group = runsc, directory, group
+        self.env = {**os.environ, "DOCKER_HOST": f"unix://{directory}/docker.sock", "DOCKER_CONFIG": directory,
+                    "DOCKER_BUILDKIT": "0"}
+        self.daemon = None
+
+    def start(self, tar):
+        subprocess.run("ip link add engines0 type bridge && ip addr add 172.30.0.1/24 dev engines0 && ip link set engines0 up",
+                       shell=True, check=True)
+        d = self.directory
+        runtimes = {"runsc": {"path": self.runsc}, "runsc-net": {"path": self.runsc, "runtimeArgs": ["--network=host"]}}
+        with open(f"{d}/daemon.json", "w") as file:
+            json.dump({"runtimes": runtimes, "default-runtime": "runsc"}, file)
+        log = open(f"{d}/dockerd.log", "w")
+        self.daemon = subprocess.Popen(
+            ["/usr/sbin/dockerd", "--config-file", f"{d}/daemon.json", "--data-root", f"{d}/data", "--exec-root", f"{d}/exec",
+             "--host", self.env["DOCKER_HOST"], "--pidfile", f"{d}/pid", "--bridge", "engines0", "--iptables=false",
+             "--ip6tables=false", "--ip-masq=false", "--userland-proxy=true", "--cgroup-parent", f"/{self.group}"],
+            stdout=log, stderr=log)
+        until("dockerd", lambda: subprocess.run(["docker", "version"], env=self.env, capture_output=True).returncode == 0)
+        self.docker("import", "--change", 'CMD ["/bin/sh"]', tar, "bb")
+
+    def docker(self, *args, **more):
+        return run("docker", *args, env=self.env, **more)
+
+    def inspect(self, name, path):
+        return self.docker("inspect", "-f", "{{" + path + "}}", name).strip()
+
+    def clean(self):
+        ids = self.docker("ps", "-aq").split()
+        if ids:
+            self.docker("rm", "-f", "-v", *ids)
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.send_signal(signal.SIGTERM)
+            try:
+                self.daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()
+
+
+def check_run(e):
+    equal(e.docker("run", "--rm", "bb", "echo", "hello"), "hello\n")
+    e.docker("run", "--rm", "bb", "sh", "-c", "exit 7", code=7)
+    e.docker("run", "--rm", "bb", "sh", "-c", "kill -9 $$; sleep 9", code=None)
+    contains(e.docker("run", "--rm", "bb", "no-such", code=127), "executable file not found")
+    contains(e.docker("run", "--rm", "bb", "/no/such", code=127), "no such file or directory")
+    contains(e.docker("run", "--rm", "bb", "/etc", code=126), "permission denied")
+    contains(e.docker("info", "-f", "{{json .Runtimes}}"), "runsc")
+
+
+def check_streams(e):
+    equal(e.docker("run", "--rm", "-i", "bb", "wc", "-c", input="x" * 1_000_000).strip(), "1000000")
+    text = e.docker("run", "--rm", "bb", "seq", "200000")
+    equal(len(text.splitlines()), 200000)
+    done = subprocess.run(["docker", "run", "--rm", "bb", "sh", "-c", "echo out; echo err >&2"], env=e.env, capture_output=True)
+    equal((done.stdout, done.stderr), (b"out\n", b"err\n"))
+
+
+def check_life(e):
+    e.docker("create", "--name", "life", "bb", "sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done")
+    equal(e.inspect("life", ".State.Status"), "created")
+    e.docker("start", "life")
+    until("the first line", lambda: "up" in e.docker("logs", "life"))
+    equal(e.inspect("life", ".State.Running"), "true")
+    waiting = subprocess.Popen(["docker", "wait", "life"], env=e.env, stdout=subprocess.PIPE, text=True)
+    e.docker("stop", "life")
+    equal(waiting.communicate(timeout=30)[0], "3\n")
+    equal(e.inspect("life", ".State.ExitCode"), "3")
+    contains(e.docker("logs", "life"), "up\n", "bye\n")
+    # Once more, and now it has to be killed.
+    e.docker("restart", "-t", "1", "life")
+    until("the second start", lambda: e.docker("logs", "life").count("up\n") == 2)
+    e.docker("kill", "life")
+    until("the end", lambda: e.inspect("life", ".State.Running") == "false")
+    equal(e.inspect("life", ".State.ExitCode"), "137")
+    e.docker("rm", "life")
+
+
+def check_signals(e):
+    e.docker("run", "-d", "--name", "signals", "bb", "sh", "-c",
+             "trap 'echo hup' HUP; trap 'echo usr' USR1; echo up; while :; do sleep 0.1; done")
+    until("the start", lambda: "up" in e.docker("logs", "signals"))
+    e.docker("kill", "-s", "HUP", "signals")
+    e.docker("kill", "-s", "10", "signals")
+    until("both signals", lambda: {"hup", "usr"} <= set(e.docker("logs", "signals").split()))
+
+
+def check_exec(e):
+    e.docker("run", "-d", "--name", "target", "-e", "A=1", "bb", "sleep", "1000")
+    equal(e.docker("exec", "target", "sh", "-c", "echo $A; pwd"), "1\n/\n")
+    equal(e.docker("exec", "-u", "1:50", "-e", "B=2", "-w", "/tmp", "target", "sh", "-c", "id -u; id -g; echo $B; pwd"),
+          "1\n50\n2\n/tmp\n")
+    equal(e.docker("exec", "-i", "target", "cat", input="some text"), "some text")
+    e.docker("exec", "target", "sh", "-c", "exit 9", code=9)
+    # Docker 20.10 gives 126 for both, with runc too.
+    contains(e.docker("exec", "target", "no-such", code=126), "executable file not found")
+    contains(e.docker("exec", "target", "/etc", code=126), "permission denied")
+    e.docker("exec", "-d", "target", "sh", "-c", "echo done >/tmp/detached")
+    until("the detached process", lambda: "done" in e.docker("exec", "target", "cat", "/tmp/detached", code=None))
+    equal(len(e.docker("exec", "target", "seq", "100000").splitlines()), 100000)
+
+
+def check_terminal(e):
+    t = Terminal(["docker", "run", "--rm", "-it", "bb", "sh"], e.env)
+    t.expect("# ")
+    t.send("tty; test -t 0 && echo yes$((1+1))\n")
+    contains(t.expect("yes2"), "/dev/")
+    fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 111, 0, 0))
+    os.kill(t.pid, signal.SIGWINCH)
+
+    def size():
+        t.send("stty size; echo :$((3+4))\n")
+        return "44 111" in t.expect(":7")
+    until("the new size", size)
+    t.send("sleep 1000\n")
+    t.expect("sleep 1000")
+    # The prompt comes back only if the keyboard interrupts.
+    until("the sleeper", lambda: "sleep 1000" in e.docker("top", e.docker("ps", "-q").strip()))
+    t.send("\x03")
+    t.send("echo back$((4+5))\n")
+    t.expect("back9")
+    t.send("seq 1 20000; exit 5\n")
+    text, code = t.rest()
+    contains(text, "20000\r\n")
+    equal(code, 5)
+
+
+def check_terminal_of_exec(e):
+    e.docker("run", "-d", "--name", "target", "bb", "sleep", "1000")
+    t = Terminal(["docker", "exec", "-it", "target", "sh"], e.env)
+    t.expect("# ")
+    t.send("stty -echo; echo on$((1+1))\n")
+    t.expect("on2")
+    t.send("exit 6\n")
+    equal(t.rest()[1], 6)
+
+
+def check_attach(e):
+    e.docker("run", "-d", "-i", "--name", "attached", "bb", "cat")
+    child = subprocess.Popen(["docker", "attach", "attached"], env=e.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdin.write(b"to and fro\n")
+    child.stdin.flush()
+    equal(child.stdout.readline(), b"to and fro\n")
+    # The end of standard input is the end of cat.
+    child.stdin.close()
+    equal(child.wait(30), 0)
+    until("the end", lambda: e.inspect("attached", ".State.Running") == "false")
+
+
+def check_pause(e):
+    e.docker("run", "-d", "--name", "busy", "bb", "sh", "-c", "while :; do echo x; sleep 0.05; done")
+    until("work", lambda: e.docker("logs", "busy"))
+    e.docker("pause", "busy")
+    equal(e.inspect("busy", ".State.Status"), "paused")
+    before = len(e.docker("logs", "busy"))
+    subprocess.run(["sleep", "0.5"])
+    equal(len(e.docker("logs", "busy")), before)
+    contains(e.docker("exec", "busy", "true", code=1), "paused")
+    e.docker("unpause", "busy")
+    until("more work", lambda: len(e.docker("logs", "busy")) > before)
+    e.docker("pause", "busy")
+    e.docker("rm", "-f", "busy")
+
+
+def check_top_and_stats(e):
+    e.docker("run", "-d", "--name", "seen", "--memory", "256m", "bb", "sh", "-c", "sleep 1234 & exec sleep 4321")
+    until("both", lambda: {"sleep 1234", "sleep 4321"} <=
+          {" ".join(line.split()[7:]) for line in e.docker("top", "seen").splitlines()[1:]})
+    lines = e.docker("top", "seen", "-o", "pid,args").splitlines()
+    equal(len(lines), 3)
+    for line in lines[1:]:
+        pid = line.split()[0]
+        with open(f"/proc/{pid}/cgroup") as file:
+            contains(file.read(), e.inspect("seen", ".Id"))
+    stats = json.loads(e.docker("stats", "--no-stream", "--format", "{{json .}}", "seen"))
+    contains(stats["MemUsage"], "/ 256MiB")
+    if stats["MemUsage"].startswith("0B") or int(stats["PIDs"]) < 2:
+        raise Failed(f"stats {stats}")
+
+
+def check_limits_and_update(e):
+    e.docker("run", "-d", "--name", "small", "--memory", "64m", "--pids-limit", "12", "--cpus", "0.5", "bb", "sleep", "1000")
+    # The guest's count is exact: eleven beside the first process; the shell of exec is one of them.
+    script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done 2>/dev/null; echo ten; sleep 5 & echo no"
+    text = e.docker("exec", "small", "sh", "-c", script + " >/dev/null 2>&1", code=None)
+    contains(text, "an't fork" if "an't fork" in text else "ten")
+    group = e.inspect("small", ".Id")
+    path = f"/sys/fs/cgroup/memory/{e.group}/{group}/memory.limit_in_bytes"
+    if os.path.exists(path):
+        equal(open(path).read().strip(), str(64 << 20))
+    e.docker("update", "--memory", "128m", "--memory-swap", "256m", "--cpus", "1", "small")
+    if os.path.exists(path):
+        equal(open(path).read().strip(), str(128 << 20))
+
+
+def check_pids_limit(e):
+    # Fewer than the sandbox has threads: they are not the container's.
+    equal(e.docker("run", "--rm", "--pids-limit", "3", "bb", "sh", "-c", "echo one | cat"), "one\n")
+    text = e.docker("run", "--rm", "--pids-limit", "3", "bb", "sh", "-c", "sleep 1 & sleep 1 & sleep 1 & wait", code=None)
+    contains(text, "fork")
+
+
+def check_out_of_memory(e):
+    e.docker("run", "--name", "hog", "--memory", "64m", "--memory-swap", "64m", "bb", "sh", "-c",
+             "dd if=/dev/zero of=/dev/null bs=300M count=1; echo $?; exec dd if=/dev/zero of=/dev/null bs=300M count=1", code=137)
+    equal(e.inspect("hog", ".State.OOMKilled"), "true")
+
+
+def check_copy(e):
+    with open(f"{e.directory}/file", "w") as file:
+        file.write("from outside\n")
+    e.docker("run", "-d", "--name", "copied", "bb", "sleep", "1000")
+    e.docker("cp", f"{e.directory}/file", "copied:/tmp/file")
+    equal(e.docker("exec", "copied", "cat", "/tmp/file"), "from outside\n")
+    e.docker("exec", "copied", "sh", "-c", "echo from inside >/root/back")
+    e.docker("cp", "copied:/root/back", f"{e.directory}/back")
+    equal(open(f"{e.directory}/back").read(), "from inside\n")
+    contains(e.docker("diff", "copied"), "A /root/back", "A /tmp/file")
+    e.docker("commit", "copied", "kept")
+    equal(e.docker("run", "--rm", "kept", "cat", "/root/back"), "from inside\n")
+
+
+def check_volumes(e):
+    os.makedirs(f"{e.directory}/bind", exist_ok=True)
+    e.docker("run", "--rm", "-v", f"{e.directory}/bind:/b", "-v", "vol:/v", "bb", "sh", "-c", "echo 1 >/b/x; echo 2 >/v/y")
+    equal(open(f"{e.directory}/bind/x").read(), "1\n")
+    equal(e.docker("run", "--rm", "-v", "vol:/v", "bb", "cat", "/v/y"), "2\n")
+    contains(e.docker("run", "--rm", "-v", f"{e.directory}/bind:/b:ro", "bb", "sh", "-c", "echo 3 >/b/x", code=1), "ead-only")
+    e.docker("volume", "rm", "vol")
+
+
+def check_file_systems(e):
+    equal(e.docker("run", "--rm", "--tmpfs", "/t:size=1m", "bb", "sh", "-c",
+                   "echo x >/t/x && cat /t/x; dd if=/dev/zero of=/t/big bs=2M count=1 2>/dev/null || echo full"), "x\nfull\n")
+    text = e.docker("run", "--rm", "--read-only", "--tmpfs", "/t", "bb", "sh", "-c", "echo x >/t/x && echo x >/x", code=1)
+    contains(text, "ead-only")
+    equal(e.docker("run", "--rm", "--shm-size", "2m", "bb", "sh", "-c", "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2"),
+          "2048\n")
+
+
+def check_identity(e):
+    equal(e.docker("run", "--rm", "--user", "1:50", "--group-add", "7", "-e", "X=y z", "-w", "/var", "-h", "name", "bb", "sh", "-c",
+                   "id -u; id -G; echo $X; pwd; hostname"), "1\n50 7\ny z\n/var\nname\n")
+    equal(e.docker("run", "--rm", "--ulimit", "nofile=77:88", "bb", "sh", "-c", "ulimit -n; ulimit -Hn"), "77\n88\n")
+    contains(e.docker("run", "--rm", "--cap-drop", "ALL", "bb", "grep", "CapEff", "/proc/self/status"), "0000000000000000")
+    contains(e.docker("run", "--rm", "--security-opt", "no-new-privileges", "bb", "cat", "/proc/self/status"),
+             "NoNewPrivs:\t1", "Seccomp:\t2")
+    equal(e.docker("run", "--rm", "--sysctl", "net.ipv4.ip_forward=1", "bb", "cat", "/proc/sys/net/ipv4/ip_forward"), "1\n")
+
+
+def check_health(e):
+    e.docker("run", "-d", "--name", "ill", "--health-cmd", "test -e /tmp/well", "--health-interval", "1s", "--health-retries", "1",
+             "bb", "sleep", "1000")
+    until("bad health", lambda: e.inspect("ill", ".State.Health.Status") == "unhealthy")
+    e.docker("exec", "ill", "touch", "/tmp/well")
+    until("good health", lambda: e.inspect("ill", ".State.Health.Status") == "healthy")
+
+
+def check_restart_policy(e):
+    e.docker("run", "-d", "--name", "again", "--restart", "on-failure:2", "bb", "sh", "-c", "echo up; exit 1")
+    until("the last end", lambda: e.inspect("again", ".RestartCount") == "2" and e.inspect("again", ".State.Running") == "false")
+    equal(e.docker("logs", "again"), "up\nup\nup\n")
+
+
+def check_init(e):
+    equal(e.docker("run", "--rm", "--init", "bb", "sh", "-c", "sh -c 'exit 4' & wait $!; exit $?", code=4), "")
+
+
+def check_build(e):
+    context = f"{e.directory}/context"
+    os.makedirs(context, exist_ok=True)
+    with open(f"{context}/Dockerfile", "w") as file:
+        file.write("FROM bb\nCOPY Dockerfile /root/\nRUN echo built >/root/a && wc -l /root/Dockerfile >/root/b\n"
+                   "USER 1\nRUN id -u >/tmp/c\nCMD cat /root/a /tmp/c\n")
+    e.docker("build", "-t", "built", context)
+    equal(e.docker("run", "--rm", "built"), "built\n1\n")
+    with open(f"{context}/Dockerfile", "w") as file:
+        file.write("FROM bb\nRUN exit 3\n")
+    contains(e.docker("build", context, code=3), "non-zero code: 3")
+
+
+def check_network(e):
+    contains(e.docker("run", "--rm", "--network", "none", "bb", "ip", "addr"), "127.0.0.1")
+    # Sockets of the namespace that docker made.
+    address = e.docker("run", "--rm", "--runtime", "runsc-net", "bb", "sh", "-c", "ip -4 addr show eth0 || ifconfig eth0")
+    contains(address, "172.30.0.")
+    e.docker("run", "-d", "--name", "web", "--runtime", "runsc-net", "-p", "127.0.0.1:8081:80", "bb", "sh", "-c",
+             "mkdir /www; echo page >/www/index.html; exec httpd -f -p 80 -h /www")
+    until("the page", lambda: run("curl", "-s", "http://127.0.0.1:8081/", code=None) == "page\n")
+
+
+def check_many(e):
+    names = [f"many{i}" for i in range(8)]
+    children = [subprocess.Popen(["docker", "run", "--rm", "--name", n, "bb", "echo", n], env=e.env, stdout=subprocess.PIPE, text=True)
+                for n in names]
+    equal([c.communicate(timeout=60)[0].strip() for c in children], names)
+
+
+def check_daemon_restart(e):
+    """A sandbox that is killed behind the engine's back is seen as ended."""
+    e.docker("run", "-d", "--name", "shot", "bb", "sleep", "1000")
+    os.kill(int(e.inspect("shot", ".State.Pid")), signal.SIGKILL)
+    until("the end", lambda: e.inspect("shot", ".State.Running") == "false")
+    equal(e.inspect("shot", ".State.ExitCode"), "137")
+    e.docker("start", "shot")
+    equal(e.docker("exec", "shot", "echo", "again"), "again\n")
