@@ -1,8 +1,9 @@
 //! `runsc boot`: the process that becomes the Sentry.
 
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 
-use rustix::process::Signal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::thread::CapabilitySet;
 use sentry::boot::config::{BootConfig, BootError, BootStatus};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,7 @@ fn jail(message: &mut BootMessage) -> Result<()> {
     jail::raise_fd_limit();
     if let (true, Some(number)) = (message.controlling_terminal, message.config.fds.stdio.first()) {
         let terminal = platform::host::inherited::duplicate(*number).context(|| "terminal")?;
+        message.config.fds.resized = Some(catch_resizes()?.into_raw_fd());
         rustix::process::ioctl_tiocsctty(terminal).context(|| "terminal")?;
     }
     rustix::system::sethostname(b"runsc").context(|| "set the host name")?;
@@ -61,9 +63,22 @@ fn jail(message: &mut BootMessage) -> Result<()> {
     if message.die_with_parent {
         // After the capabilities: the kernel forgets this wish when credentials change. If the parent is gone already,
         // the start pipe is at its end, which ends the Sentry too.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context(|| "die with runsc")?;
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .context(|| "die with runsc")?;
     }
     Ok(())
+}
+
+/// Changes of the terminal's size as something that can be read. Blocked here, before there are threads, the signal is so in
+/// all of them.
+fn catch_resizes() -> Result<OwnedFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGWINCH);
+    set.thread_block().context(|| "block SIGWINCH")?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    SignalFd::with_flags(&set, flags)
+        .map(OwnedFd::from)
+        .context(|| "signalfd")
 }
 
 /// Tells the waiting `runsc` why there is no sandbox.

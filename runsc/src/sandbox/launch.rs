@@ -15,7 +15,7 @@ use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, Sandbox
 
 use super::boot::{BootMessage, MESSAGE_FD};
 use super::gofer::GoferMessage;
-use super::{Start, Terminal, control, gofer, jail, network, preserve, program, terminal, userns};
+use super::{Start, Terminal, control, gofer, jail, network, places, preserve, program, terminal, userns};
 use crate::cli::{FileAccess, Network as NetworkFlag};
 use crate::commands::Env;
 use crate::config::{IdMap, Plan};
@@ -92,6 +92,9 @@ pub fn launch(
     let (sentry_ends, gofer_ends) = connections(cpus.min(4))?;
     let oom = plan.container.process.oom_score_adj;
 
+    if plan.container.root_readonly && plan.container.root_overlay == sentry::boot::config::Overlay::None {
+        places::make(&plan.rootfs, &plan.container.mounts);
+    }
     let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let gofer = start_gofer(

@@ -8,6 +8,7 @@ mod gofer;
 mod jail;
 mod launch;
 mod network;
+mod places;
 mod preserve;
 pub mod processes;
 mod program;

@@ -68,6 +68,9 @@ pub struct BootFds {
     pub gofer_alive: Option<i32>,
     /// A directory fd of a host procfs that shows the Sentry's pid namespace.
     pub proc: Option<i32>,
+    /// A signalfd, readable when the size of the first process's terminal has changed.
+    #[serde(default)]
+    pub resized: Option<i32>,
     /// A file for the wait status of the first process, as a decimal number.
     #[serde(default)]
     pub exit: Option<i32>,

@@ -72,6 +72,13 @@ impl Container {
         self.id == id
     }
 
+    /// The host's terminal has another size.
+    pub(super) fn resize(&self) {
+        if let Some(stdio) = &*self.terminal.lock() {
+            stdio.resize();
+        }
+    }
+
     /// Lets the first process run.
     pub fn start(&self) {
         if let Some(cx) = self.waiting.lock().take() {
@@ -119,9 +126,7 @@ impl Container {
             },
             Request::Processes { .. } => Reply::Processes { list: self.processes() },
             Request::Resize { .. } => {
-                if let Some(stdio) = &*self.terminal.lock() {
-                    stdio.resize();
-                }
+                self.resize();
                 Reply::Done
             }
             Request::Pause => {

@@ -82,11 +82,12 @@ fn boot(config: BootConfig, mut ready: Option<OwnedFd>, gofer: Option<OwnedFd>) 
     };
     let proc_fd = config.fds.proc;
     let exit = config.fds.exit.and_then(|n| donated(n, "exit").ok());
+    let resized = config.fds.resized.and_then(|n| donated(n, "resized").ok());
     let code = Arc::new(AtomicI32::new(128));
     let executor = kernel.executor.clone();
     let (executor2, code2) = (executor.clone(), code.clone());
     executor.spawn(async move {
-        code2.store(live(seed, ready, exit, proc_fd).await, Ordering::SeqCst);
+        code2.store(live(seed, ready, (exit, resized), proc_fd).await, Ordering::SeqCst);
         executor2.stop();
     });
     if let Some(gofer) = gofer {
@@ -121,7 +122,12 @@ fn build(config: &BootConfig, ready: &mut Option<OwnedFd>) -> Result<(Arc<Kernel
 }
 
 /// The container from its first process to its end; gives the exit code.
-async fn live(seed: launch::Seed, ready: Option<OwnedFd>, exit: Option<OwnedFd>, proc_fd: Option<i32>) -> i32 {
+async fn live(
+    seed: launch::Seed,
+    ready: Option<OwnedFd>,
+    (exit, resized): (Option<OwnedFd>, Option<OwnedFd>),
+    proc_fd: Option<i32>,
+) -> i32 {
     let executor = seed.kernel.executor.clone();
     let network = seed.kernel.config.network;
     let start = seed
@@ -138,6 +144,9 @@ async fn live(seed: launch::Seed, ready: Option<OwnedFd>, exit: Option<OwnedFd>,
     };
     if let Some(listener) = control {
         executor.spawn(server::serve(executor.clone(), listener, container.clone()));
+    }
+    if let Some(resized) = resized {
+        executor.spawn(follow_size(executor.clone(), resized, container.clone()));
     }
     // From here on no host call but those of the list; no guest instruction has run yet (S4).
     let needs = Needs {
@@ -164,6 +173,20 @@ async fn live(seed: launch::Seed, ready: Option<OwnedFd>, exit: Option<OwnedFd>,
     match status & 0x7f {
         0 => (status >> 8) & 0xff,
         signal => 128 + signal,
+    }
+}
+
+/// The guest's terminal has the size of the host's. That one tells its session's leader, this process, by a signal.
+async fn follow_size(executor: Arc<Executor>, resized: OwnedFd, container: Arc<Container>) {
+    let resized = HostFd::new(&executor, Arc::new(resized), FdEvents::IN);
+    let mut info = [0u8; 128];
+    loop {
+        match rustix::io::read(resized.fd(), &mut info) {
+            Ok(_) => container.resize(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => resized.changed().await,
+            Err(_) => return,
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Console {
     tty: Arc<Tty>,
     moving: Mutex<Moving>,
     again: AtomicBool,
+    /// The pair was told that the host's terminal is gone, or need not be.
+    hung_up: AtomicBool,
     /// As it was found, to be put back.
     before: (OFlags, Option<Termios>),
     /// Registrations, which keep this object alive.
@@ -62,6 +64,7 @@ impl Console {
             tty,
             moving: Mutex::default(),
             again: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
             before: (flags, settings),
             keys: Mutex::default(),
         });
@@ -128,6 +131,12 @@ impl Console {
             while self.again.swap(false, Ordering::SeqCst) && !moving.host_gone {
                 while self.from_host(&mut moving) | self.to_host(&mut moving) {}
             }
+            let gone = moving.host_gone;
+            drop(moving);
+            if gone && !self.hung_up.swap(true, Ordering::SeqCst) {
+                // Whoever held the other side of the host's terminal has closed it.
+                self.tty.close_master();
+            }
         }
     }
 
@@ -174,6 +183,7 @@ impl Console {
 
     /// Gives the host's terminal back as it was found, and lets go of it: the last one to do so closes it for who reads it.
     pub fn restore(&self) {
+        self.hung_up.store(true, Ordering::SeqCst);
         // No more pumping: with the flags as found, a read would block.
         self.moving.lock().host_gone = true;
         if let Some(settings) = &self.before.1 {
