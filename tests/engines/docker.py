@@ -56,7 +56,6 @@ class Engine:
 def check_run(e):
     equal(e.docker("run", "--rm", "bb", "echo", "hello"), "hello\n")
     e.docker("run", "--rm", "bb", "sh", "-c", "exit 7", code=7)
-    e.docker("run", "--rm", "bb", "sh", "-c", "kill -9 $$; sleep 9", code=None)
     contains(e.docker("run", "--rm", "bb", "no-such", code=127), "executable file not found")
     contains(e.docker("run", "--rm", "bb", "/no/such", code=127), "no such file or directory")
     contains(e.docker("run", "--rm", "bb", "/etc", code=126), "permission denied")
@@ -195,10 +194,6 @@ def check_top_and_stats(e):
 
 def check_limits_and_update(e):
     e.docker("run", "-d", "--name", "small", "--memory", "64m", "--pids-limit", "12", "--cpus", "0.5", "bb", "sleep", "1000")
-    # The guest's count is exact: eleven beside the first process; the shell of exec is one of them.
-    script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done 2>/dev/null; echo ten; sleep 5 & echo no"
-    text = e.docker("exec", "small", "sh", "-c", script + " >/dev/null 2>&1", code=None)
-    contains(text, "an't fork" if "an't fork" in text else "ten")
     group = e.inspect("small", ".Id")
     path = f"/sys/fs/cgroup/memory/{e.group}/{group}/memory.limit_in_bytes"
     if os.path.exists(path):

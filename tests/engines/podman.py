@@ -1,0 +1,145 @@
+"""podman and conmon with runsc as their runtime."""
+import json
+import os
+import subprocess
+
+from common import Terminal, contains, equal, run, until
+
+
+class Engine:
+    def __init__(self, runsc, directory, group):
+        self.runsc, self.directory, self.group = runsc, directory, group
+        self.env = {**os.environ, "CONTAINERS_CONF": f"{directory}/containers.conf", "HOME": directory,
+                    "CONTAINERS_STORAGE_CONF": f"{directory}/storage.conf", "XDG_RUNTIME_DIR": ""}
+
+    def start(self, tar):
+        d = self.directory
+        # Without CAP_SYS_RESOURCE a limit may not be raised, so podman's default would be refused by every runtime.
+        with open(f"{d}/containers.conf", "w") as file:
+            file.write(f'[containers]\ndefault_ulimits = ["nofile=1024:4096"]\nlog_driver = "k8s-file"\nnetns = "none"\n'
+                       f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runsc"\n'
+                       f'runtime_supports_json = ["runsc"]\n[engine.runtimes]\nrunsc = ["{self.runsc}"]\n')
+        with open(f"{d}/storage.conf", "w") as file:
+            file.write(f'[storage]\ndriver = "overlay"\ngraphroot = "{d}/graph"\nrunroot = "{d}/run"\n')
+        os.makedirs("/run/libpod", exist_ok=True)
+        self.podman("import", tar, "bb")
+
+    def podman(self, *args, **more):
+        return run("podman", *args, env=self.env, **more)
+
+    def run(self, *args, **more):
+        return self.podman("run", "--cgroup-parent", f"/{self.group}", *args, **more)
+
+    def inspect(self, name, path):
+        return self.podman("inspect", "-f", "{{" + path + "}}", name).strip()
+
+    def clean(self):
+        self.podman("rm", "-f", "-a", "-t", "0", "-v")
+
+    def stop(self):
+        self.podman("rm", "-f", "-a", "-t", "0", code=None)
+        subprocess.run(["umount", "-l", f"{self.directory}/graph/overlay"], stderr=subprocess.DEVNULL)
+
+
+def check_run(e):
+    equal(e.run("--rm", "bb", "echo", "hello"), "hello\n")
+    e.run("--rm", "bb", "sh", "-c", "exit 7", code=7)
+    contains(e.run("--rm", "bb", "no-such", code=127), "executable file")
+    contains(e.run("--rm", "bb", "/etc", code=126), "permission denied")
+    equal(e.run("--rm", "-i", "bb", "wc", "-c", input="x" * 100_000).strip(), "100000")
+    equal(len(e.run("--rm", "bb", "seq", "100000").splitlines()), 100000)
+    contains(e.podman("info"), "runsc version")
+
+
+def check_life(e):
+    e.run("-d", "--name", "life", "bb", "sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done")
+    until("the first line", lambda: "up" in e.podman("logs", "life"))
+    e.podman("stop", "life")
+    equal(e.inspect("life", ".State.ExitCode"), "3")
+    e.podman("start", "life")
+    e.podman("kill", "life")
+    equal(e.podman("wait", "life"), "137\n")
+    e.podman("rm", "life")
+
+
+def check_exec(e):
+    e.run("-d", "--name", "target", "bb", "sleep", "1000")
+    equal(e.podman("exec", "target", "echo", "inside"), "inside\n")
+    equal(e.podman("exec", "-u", "1:50", "-e", "A=b", "-w", "/tmp", "target", "sh", "-c", "id -u; echo $A; pwd"), "1\nb\n/tmp\n")
+    e.podman("exec", "target", "sh", "-c", "exit 9", code=9)
+    contains(e.podman("exec", "target", "no-such", code=127), "executable file")
+    equal(e.podman("exec", "-i", "target", "cat", input="some text"), "some text")
+    e.podman("exec", "-d", "target", "touch", "/tmp/there")
+    until("the file", lambda: e.podman("exec", "target", "ls", "/tmp") == "there\n")
+
+
+def check_terminal(e):
+    t = Terminal(["podman", "run", "--cgroup-parent", f"/{e.group}", "--rm", "-it", "bb", "sh"], e.env)
+    t.expect("# ")
+    t.send("tty; echo on$((1+1)); exit 4\n")
+    text, code = t.rest()
+    contains(text, "/dev/", "on2")
+    equal(code, 4)
+
+
+def check_terminal_of_exec(e):
+    e.run("-d", "--name", "target", "bb", "sleep", "1000")
+    t = Terminal(["podman", "exec", "-it", "target", "sh"], e.env)
+    t.expect("# ")
+    t.send("tty; echo on$((1+1)); exit 4\n")
+    text, code = t.rest()
+    contains(text, "/dev/", "on2")
+    equal(code, 4)
+
+
+def check_pause(e):
+    e.run("-d", "--name", "paused", "bb", "sleep", "1000")
+    e.podman("pause", "paused")
+    equal(e.inspect("paused", ".State.Status"), "paused")
+    e.podman("unpause", "paused")
+    equal(e.podman("exec", "paused", "echo", "on"), "on\n")
+
+
+def check_top(e):
+    e.run("-d", "--name", "seen", "bb", "sleep", "4321")
+    # With arguments of ps(1) podman runs that in the container.
+    contains(e.podman("top", "seen", "-o", "pid,args"), "sleep 4321")
+
+
+def check_stats(e):
+    e.run("-d", "--name", "seen", "--memory", "256m", "bb", "sleep", "4321")
+    stats = json.loads(e.podman("stats", "--no-stream", "--format", "json", "seen"))[0]
+    contains(stats["mem_usage"], "268.4MB")
+    if int(stats["pids"]) < 2:
+        raise AssertionError(stats)
+    e.podman("update", "--memory", "128m", "seen", code=None)
+
+
+def check_health(e):
+    e.run("-d", "--name", "ill", "--health-cmd", "test -e /tmp/well", "--health-interval", "disable", "bb", "sleep", "1000")
+    e.podman("healthcheck", "run", "ill", code=1)
+    e.podman("exec", "ill", "touch", "/tmp/well")
+    e.podman("healthcheck", "run", "ill")
+
+
+def check_files(e):
+    os.makedirs(f"{e.directory}/bind", exist_ok=True)
+    e.run("--rm", "-v", f"{e.directory}/bind:/b", "bb", "sh", "-c", "echo 1 >/b/x")
+    equal(open(f"{e.directory}/bind/x").read(), "1\n")
+    contains(e.run("--rm", "--read-only", "bb", "sh", "-c", "echo x >/x", code=1), "ead-only")
+    # While a container runs, podman looks for files in the mount namespace of its process, where a sandbox has none.
+    e.podman("create", "--cgroup-parent", f"/{e.group}", "--name", "copied", "bb", "cat", "/root/y")
+    e.podman("cp", f"{e.directory}/bind/x", "copied:/root/y")
+    equal(e.podman("start", "-a", "copied"), "1\n")
+    e.podman("cp", "copied:/root/y", f"{e.directory}/back")
+    equal(open(f"{e.directory}/back").read(), "1\n")
+
+
+def check_identity(e):
+    equal(e.run("--rm", "--user", "1:50", "-e", "X=y", "-w", "/var", "-h", "name", "bb", "sh", "-c", "id -u; echo $X; pwd; hostname"),
+          "1\ny\n/var\nname\n")
+    equal(e.run("--rm", "--umask", "0027", "bb", "sh", "-c", "umask"), "0027\n")
+
+
+def check_init(e):
+    e.run("--rm", "--init", "bb", "sh", "-c", "exit 4", code=4)
