@@ -18,6 +18,13 @@ unsafe fn sleeper() -> i32 {
     })
 }
 
+/// The parent, as `/proc/self/stat` has it.
+unsafe fn getppid_by_stat() -> i32 {
+    let text = text(c"/proc/self/stat");
+    let rest = text.rsplit_once(')').unwrap().1;
+    rest.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 unsafe fn poll_in(fd: i32, ms: i32) -> i32 {
     let mut poll = pollfd {
         fd,
@@ -26,6 +33,57 @@ unsafe fn poll_in(fd: i32, ms: i32) -> i32 {
     };
     ok(libc::poll(&mut poll, 1, ms))
 }
+
+/// A child that has `getppid` answered by a listener, which it made with these flags; and a copy of that listener.
+unsafe fn notifying(flags: u64, then: impl FnOnce(i32) -> i32) -> (i32, i32) {
+    const NEW_LISTENER: u64 = 8;
+    let (r, w) = pipe(0);
+    let pid = spawn(|| {
+        let filter = [
+            sock_filter {
+                code: 0x20,
+                jt: 0,
+                jf: 0,
+                k: 0,
+            },
+            sock_filter {
+                code: 0x15,
+                jt: 0,
+                jf: 1,
+                k: SYS_getppid as u32,
+            },
+            sock_filter {
+                code: 6,
+                jt: 0,
+                jf: 0,
+                k: 0x7fc0_0000,
+            },
+            sock_filter {
+                code: 6,
+                jt: 0,
+                jf: 0,
+                k: 0x7fff_0000,
+            },
+        ];
+        let program = sock_fprog {
+            len: 4,
+            filter: filter.as_ptr().cast_mut(),
+        };
+        ok(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        let fd = ok(syscall(SYS_seccomp, 1, NEW_LISTENER | flags, &program)) as i32;
+        fails(EBUSY, syscall(SYS_seccomp, 1, NEW_LISTENER, &program));
+        put_fd(w, &fd.to_ne_bytes());
+        then(fd)
+    });
+    let number = i32::from_ne_bytes(get_fd(r, 4).try_into().unwrap());
+    let listener = ok(syscall(SYS_pidfd_getfd, pidfd(pid), number, 0)) as i32;
+    (pid, listener)
+}
+
+const NOTIF_RECV: u64 = 0xc050_2100;
+const NOTIF_SEND: u64 = 0xc018_2101;
+const NOTIF_ID_VALID: u64 = 0x4008_2102;
+const NOTIF_ADDFD: u64 = 0x4018_2103;
 
 tests::cases! {
     fn pidfd_polls_when_the_process_ends() {
@@ -288,5 +346,67 @@ tests::cases! {
         yes(syscall(SYS_bpf, 9999, 0, 0) == -1);
         yes(syscall(SYS_io_uring_setup, 0, 0) == -1);
         yes(syscall(SYS_kexec_load, 0, 0, 0, 0x4000_0000_i64) == -1);
+    }
+    fn seccomp_listener_answers_calls() {
+        let (pid, listener) = notifying(0, |_| {
+            eq(syscall(SYS_getppid), 4711);
+            fails(EXDEV, syscall(SYS_getppid));
+            yes(syscall(SYS_getppid) == i64::from(getppid_by_stat()));
+            3
+        });
+        for round in 0..3 {
+            eq(poll_in(listener, 5000), 1);
+            let mut notif = [0_u64; 10];
+            ok(ioctl(listener, NOTIF_RECV, notif.as_mut_ptr()));
+            eq(notif[1] as i32, pid);
+            eq(notif[2] as u32, SYS_getppid as u32);
+            ok(ioctl(listener, NOTIF_ID_VALID, &notif[0]));
+            fails(ENOENT, ioctl(listener, NOTIF_ID_VALID, &(notif[0] + 9)));
+            let id = notif[0];
+            let answer = match round {
+                0 => [id, 4711, 0],
+                1 => [id, 0, u64::from((-EXDEV) as u32)],
+                _ => [id, 0, 1 << 32],
+            };
+            fails(ENOENT, ioctl(listener, NOTIF_SEND, &[id + 9, 0, 0]));
+            fails(EINVAL, ioctl(listener, NOTIF_SEND, &[id, 1, 1 << 32]));
+            ok(ioctl(listener, NOTIF_SEND, &answer));
+        }
+        wait_exit(pid, 3);
+        eq(poll_in(listener, 5000), 1);
+    }
+    fn seccomp_listener_gives_files() {
+        let (r, w) = pipe(0);
+        let (pid, listener) = notifying(0, |_| {
+            let fd = ok(syscall(SYS_getppid)) as i32;
+            put_fd(fd, b"given");
+            0
+        });
+        let mut notif = [0_u64; 10];
+        ok(ioctl(listener, NOTIF_RECV, notif.as_mut_ptr()));
+        // Any free number, close-on-exec, and it is the answer.
+        let wish = [notif[0], u64::from(w as u32) << 32 | 2, u64::from(O_CLOEXEC as u32) << 32];
+        ok(ioctl(listener, NOTIF_ADDFD, &wish));
+        eq(get_fd(r, 5), b"given");
+        wait_exit(pid, 0);
+    }
+    fn seccomp_without_its_listener() {
+        let (pid, listener) = notifying(0, |own| {
+            close(own);
+            fails(ENOSYS, syscall(SYS_getppid));
+            fails(ENOSYS, syscall(SYS_getppid));
+            0
+        });
+        // Whoever waits when the last copy goes is told, and whoever comes later.
+        eq(poll_in(listener, 5000), 1);
+        close(listener);
+        wait_exit(pid, 0);
+    }
+    fn seccomp_sizes_and_actions() {
+        let mut sizes = [0_u16; 3];
+        ok(syscall(SYS_seccomp, 3, 0, &mut sizes));
+        eq(sizes, [80, 24, 64]);
+        ok(syscall(SYS_seccomp, 2, 0, &0x7fc0_0000_u32));
+        fails(EINVAL, syscall(SYS_seccomp, 1, 8 | 1, &[0_u64; 2]));
     }
 }

@@ -1,4 +1,4 @@
-//! `inotify(7)` and `fanotify(7)`.
+//! `inotify(7)`.
 
 use std::sync::Arc;
 
@@ -73,31 +73,4 @@ pub(super) fn sys_inotify_rm_watch(cx: &mut Cx, fd: i32, wd: i32) -> SysResult<u
     let file = cx.task.files().get(fd)?;
     instance(&file)?.remove(wd)?;
     Ok(0)
-}
-
-/// `fanotify_init(2)`
-pub(super) fn sys_fanotify_init(cx: &mut Cx, flags: u32, event_f_flags: u32) -> SysResult<u64> {
-    let _ = event_f_flags;
-    let counters = &cx.task.kernel.counters;
-    Err(counters
-        .missing("fanotify_init", u64::from(flags), Errno::ENOSYS)
-        .into())
-}
-
-/// `fanotify_mark(2)`
-pub(super) fn sys_fanotify_mark(
-    cx: &mut Cx,
-    fd: i32,
-    flags: u32,
-    mask: u64,
-    dirfd: i32,
-    path: UserAddr,
-) -> SysResult<u64> {
-    let _ = (fd, flags, dirfd, path);
-    Err(cx
-        .task
-        .kernel
-        .counters
-        .missing("fanotify_mark", mask, Errno::ENOSYS)
-        .into())
 }

@@ -280,8 +280,6 @@ table! {
     296 pwritev wait rw::sys_pwritev(fd, iov, iovcnt, pos_l, pos_h) full "";
     297 rt_tgsigqueueinfo now signal::sys_rt_tgsigqueueinfo(tgid, tid, sig, info) full "";
     299 recvmmsg wait net::sys_recvmmsg(fd, msgvec, vlen, flags, timeout) full "";
-    300 fanotify_init now inotify::sys_fanotify_init(flags, event_f_flags) todo "";
-    301 fanotify_mark now inotify::sys_fanotify_mark(fd, flags, mask, dirfd, path) todo "";
     302 prlimit64 now limits::sys_prlimit64(pid, resource, new_limit, old_limit) full "";
     303 name_to_handle_at now open::sys_name_to_handle_at(dirfd, path, handle, mount_id, flags) partial "no file system can be exported: EOPNOTSUPP";
     304 open_by_handle_at now open::sys_open_by_handle_at(mount_fd, handle, flags) partial "no handle is ever given: ESTALE";
@@ -296,7 +294,7 @@ table! {
     314 sched_setattr now limits::sys_sched_setattr(pid, attr, flags) partial "no SCHED_DEADLINE";
     315 sched_getattr now limits::sys_sched_getattr(pid, attr, size, flags) full "";
     316 renameat2 now dir::sys_renameat2(olddirfd, oldpath, newdirfd, newpath, flags) full "";
-    317 seccomp now seccomp::sys_seccomp(operation, flags, args) partial "no user notification";
+    317 seccomp now seccomp::sys_seccomp(operation, flags, args) full "";
     318 getrandom wait misc::sys_getrandom(buf, buflen, flags) full "";
     319 memfd_create now open::sys_memfd_create(name, flags) partial "huge pages are missing";
     322 execveat wait process::sys_execveat(dirfd, path, argv, envp, flags) full "";
@@ -365,6 +363,8 @@ table! {
     256 migrate_pages ENOSYS "not implemented";
     279 move_pages ENOSYS "not implemented";
     298 perf_event_open ENOSYS "no performance counters are offered";
+    300 fanotify_init ENOSYS "not offered, as Linux without CONFIG_FANOTIFY: inotify is there";
+    301 fanotify_mark ENOSYS "not offered, as Linux without CONFIG_FANOTIFY: inotify is there";
     313 finit_module EPERM "the kernel takes no modules";
     320 kexec_file_load EPERM "a sandbox does not boot kernels";
     321 bpf EPERM "no programs are loaded for the guest";

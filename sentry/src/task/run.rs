@@ -7,7 +7,7 @@ use abi::{Errno, Restart, SysError, SysResult, conv};
 use platform::{FaultInfo, Trap};
 
 use super::ptrace::{Mode, Place};
-use super::seccomp::Verdict;
+use super::seccomp::{Answer, Verdict};
 use super::{Cx, Task, exit, ptrace, seccomp, strace};
 use crate::signal::deliver::{Flow, before_guest};
 use crate::signal::info::{Detail, code};
@@ -113,6 +113,17 @@ async fn call(cx: &mut Cx, traced: bool) -> Option<SysResult<u64>> {
             Verdict::Exit(status) => {
                 cx.local.exit = Some(status);
                 return None;
+            }
+            Verdict::Notify(notifier, data) => {
+                let task = cx.task.clone();
+                match notifier.ask(&task, data).await {
+                    Answer::Continue => {}
+                    Answer::Interrupted => return Some(Err(SysError::Restart(Restart::Sys))),
+                    Answer::Result(value) => {
+                        cx.ctx.regs_mut().rax = value;
+                        return None;
+                    }
+                }
             }
             Verdict::Trace(data) => {
                 if !ptrace::event(cx, ptrace::event_code::SECCOMP, u64::from(data)).await {

@@ -69,7 +69,10 @@ async fn send_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &
                 }
                 advance(&mut iov, n);
             }
-            Err(Errno::EAGAIN) if msg.flags.contains(MsgFlags::DONTWAIT) => break Errno::EAGAIN.into(),
+            // The queue of errors is never waited for.
+            Err(Errno::EAGAIN) if msg.flags.intersects(MsgFlags::DONTWAIT | MsgFlags::ERRQUEUE) => {
+                break Errno::EAGAIN.into();
+            }
             Err(Errno::EAGAIN) => {
                 if blocker.is_none() {
                     limit = deadline(limit_ns);

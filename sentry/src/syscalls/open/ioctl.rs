@@ -4,6 +4,7 @@ use abi::{Errno, SysResult};
 
 use crate::fs::{FileMode, FileType, OpenFlags};
 use crate::task::Cx;
+use crate::task::seccomp::ListenerFile;
 use crate::usermem::UserAddr;
 
 const FIONREAD: u32 = 0x541b;
@@ -55,6 +56,11 @@ pub(in super::super) async fn sys_ioctl(cx: &mut Cx, fd: i32, request: u32, arg:
             Ok(0)
         }
         _ => {
+            if let Some(listener) = file.downcast::<ListenerFile>()
+                && let Some(result) = listener.wait_ioctl(cx, request, at).await
+            {
+                return result;
+            }
             let ops = file.ops.clone();
             ops.ioctl(cx, &file, request, arg)
         }

@@ -1,6 +1,7 @@
 //! Filters on system calls (`seccomp(2)`).
 
 mod bpf;
+mod notify;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,8 @@ use abi::Errno;
 use abi::errno::Result;
 
 pub use bpf::{Insn, MAX_INSNS, Program};
+pub(crate) use notify::Answer;
+pub use notify::{ListenerFile, Notifier, SIZES};
 
 use super::{Cx, Task};
 use crate::signal::info::{Detail, code};
@@ -20,6 +23,16 @@ pub struct Filter {
     /// Bits of the calls that this filter and those before allow whatever the arguments are, like `struct action_cache`.
     allowed: [u64; CACHED / 64],
     before: Option<Arc<Filter>>,
+    /// Who answers its user notifications.
+    notifier: Option<Arc<Notifier>>,
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        if let Some(notifier) = &self.notifier {
+            notifier.filter_gone();
+        }
+    }
 }
 
 /// `SECCOMP_MODE_*`
@@ -94,7 +107,11 @@ impl Seccomp {
     }
 
     /// With a further filter in front; `ENOMEM` if the chain gets too long.
-    fn with(&self, program: Program) -> Result<Seccomp> {
+    fn with(&self, program: Program, notifier: Option<Arc<Notifier>>) -> Result<(Seccomp, Arc<Filter>)> {
+        // One listener is enough for all.
+        if notifier.is_some() && self.chain().any(|f| f.notifier.is_some()) {
+            return Err(Errno::EBUSY);
+        }
         let size: usize = self.chain().map(|f| f.program.len() + 4).sum();
         if size + program.len() > MAX_CHAIN {
             return Err(Errno::ENOMEM);
@@ -111,11 +128,13 @@ impl Seccomp {
                 }
             }
         }
-        Ok(Seccomp::Filter(Arc::new(Filter {
+        let filter = Arc::new(Filter {
             program,
             allowed,
             before,
-        })))
+            notifier,
+        });
+        Ok((Seccomp::Filter(filter.clone()), filter))
     }
 
     /// True if `self` is `other` or was extended to it.
@@ -128,13 +147,13 @@ impl Seccomp {
     }
 
     /// All filters' judgement: the strictest action, of equals the newest filter's.
-    fn judge(&self, data: &[u32; 16]) -> u32 {
+    fn judge(&self, data: &[u32; 16]) -> (u32, Option<&Arc<Filter>>) {
         let strictness = |verdict: u32| (verdict & action::MASK).cast_signed();
-        let mut result = action::ALLOW;
+        let mut result = (action::ALLOW, None);
         for filter in self.chain() {
             let verdict = filter.program.run(data);
-            if strictness(verdict) < strictness(result) {
-                result = verdict;
+            if strictness(verdict) < strictness(result.0) {
+                result = (verdict, Some(filter));
             }
         }
         result
@@ -151,6 +170,8 @@ pub(super) enum Verdict {
     Exit(i32),
     /// The tracer decides; the event's data.
     Trace(u16),
+    /// A listener decides.
+    Notify(Arc<Notifier>, [u32; 16]),
 }
 
 /// Asks the task's filters.
@@ -165,8 +186,13 @@ pub(super) fn check(cx: &mut Cx, nr: u32, args: &[u64; 6]) -> Verdict {
         Seccomp::Filter(ref newest) if newest.allows(nr) => Verdict::Run,
         Seccomp::Filter(_) => {
             let ip = cx.ctx.regs().rip;
-            let verdict = seccomp.judge(&describe(nr, ip, args));
-            carry_out(cx, nr, ip, verdict)
+            let data = describe(nr, ip, args);
+            let (verdict, filter) = seccomp.judge(&data);
+            let notifier = filter.and_then(|f| f.notifier.clone());
+            match notifier.filter(|_| verdict & action::MASK == action::USER_NOTIF) {
+                Some(notifier) => Verdict::Notify(notifier, data),
+                None => carry_out(cx, nr, ip, verdict),
+            }
         }
     }
 }
@@ -177,6 +203,7 @@ fn carry_out(cx: &mut Cx, nr: u32, ip: u64, verdict: u32) -> Verdict {
         action::ALLOW | action::LOG => Verdict::Run,
         action::ERRNO => Verdict::Result(0u64.wrapping_sub(u64::from(data.min(4095)))),
         action::TRACE => Verdict::Trace(data),
+        // A filter without a listener.
         action::USER_NOTIF => Verdict::Result(Errno::ENOSYS.as_return()),
         action::TRAP => {
             cx.task.force_signal(SigInfo {
@@ -229,20 +256,44 @@ impl Task {
 
     /// `SECCOMP_SET_MODE_FILTER`. With `sync` for all threads of the process: gives the id of one that cannot follow.
     pub fn seccomp_filter(&self, program: Program, sync: bool) -> Result<Option<i32>> {
+        self.install(program, sync, None).map(|(stuck, _)| stuck)
+    }
+
+    /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: gives the listener's file, or the id of the thread that cannot follow.
+    pub(crate) fn seccomp_listener(
+        &self,
+        program: Program,
+        sync: bool,
+        killable: bool,
+    ) -> Result<std::result::Result<Arc<ListenerFile>, i32>> {
+        let notifier = Notifier::new(killable);
+        let (stuck, filter) = self.install(program, sync, Some(notifier.clone()))?;
+        Ok(match stuck {
+            Some(tid) => Err(tid),
+            None => Ok(ListenerFile::new(notifier, &filter)),
+        })
+    }
+
+    fn install(
+        &self,
+        program: Program,
+        sync: bool,
+        notifier: Option<Arc<Notifier>>,
+    ) -> Result<(Option<i32>, Arc<Filter>)> {
         let old = self.attr.lock().seccomp.clone();
         if matches!(old, Seccomp::Strict) {
             return Err(Errno::EINVAL);
         }
-        let new = old.with(program)?;
+        let (new, filter) = old.with(program, notifier)?;
         if !sync {
             self.set_seccomp(new);
-            return Ok(None);
+            return Ok((None, filter));
         }
         let state = self.group.state.lock();
         let others = || state.threads().iter().filter(|t| t.tid != self.tid);
         for other in others() {
             if !other.attr.lock().seccomp.is_ancestor_of(&old) {
-                return Ok(Some(other.pid.in_ns(self.pid_ns())));
+                return Ok((Some(other.pid.in_ns(self.pid_ns())), filter));
             }
         }
         let nnp = self.cred().no_new_privs;
@@ -255,6 +306,6 @@ impl Task {
             }
         }
         self.set_seccomp(new);
-        Ok(None)
+        Ok((None, filter))
     }
 }

@@ -59,12 +59,12 @@ pub(super) fn fill(dir: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
         constant(
             d,
             "actions_avail",
-            "kill_process kill_thread trap errno trace log allow",
+            "kill_process kill_thread trap errno user_notif trace log allow",
         );
         words(
             d,
             "actions_logged",
-            "kill_process kill_thread trap errno trace log",
+            "kill_process kill_thread trap errno user_notif trace log",
             127,
         );
     });
