@@ -7,6 +7,7 @@
 
 mod guest;
 pub mod host;
+mod ptrace;
 mod systrap;
 mod types;
 
@@ -41,8 +42,8 @@ pub trait Platform: Send + Sync {
 
     /// Blocks until guest events came in and wakes the futures that wait for them (`Context::poll_run` and friends).
     ///
-    /// Called by one worker at a time, the leader, when no task is ready. Gives false at once where the platform has
-    /// event threads of its own (ptrace); the executor then parks the worker by itself.
+    /// Called by one worker at a time, the leader, when no task is ready. Gives false at once where this thread is not the one
+    /// that events come to (on ptrace, the first that ever called); the executor then parks the worker by itself.
     fn wait(&self) -> bool;
 
     /// Looks for guest events without blocking; true if a future was woken.
@@ -228,6 +229,7 @@ pub struct OpenOptions {
 pub fn open(name: &str, options: OpenOptions) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
     match name {
         systrap::NAME => systrap::open(options),
+        ptrace::NAME => ptrace::open(options),
         _ => Err(PlatformError::Unknown(name.to_owned())),
     }
 }

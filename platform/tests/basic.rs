@@ -9,6 +9,7 @@
     reason = "a test helper fails the test"
 )]
 
+#[macro_use]
 mod common;
 
 use common::{CODE, DATA, Sandbox, block_on, map, ret, syscall};

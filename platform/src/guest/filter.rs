@@ -35,14 +35,21 @@ pub fn advice_reaches_host(advice: i32) -> bool {
 /// The flags of the two clones.
 const CLONES: [u32; 2] = [low32(FORK_FLAGS), low32(THREAD_FLAGS)];
 
+/// Who lives behind the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// systrap's stub, entered by signals: guest code can reach its text.
+    Signals,
+    /// Tracees: only what the tracer injects is executed at all, and the filter is a second wall.
+    Tracees,
+}
+
 /// Calls that the stub's text may make, the frequent ones first.
-fn rules() -> Vec<(u32, u32, Vec<Arg>)> {
+fn rules(kind: Kind) -> Vec<(u32, u32, Vec<Arg>)> {
     let mmap_flags = 0x01 | 0x02 | 0x10 | 0x20 | 0x4000 | 0x8000 | 0x2_0000 | 0x10_0000;
-    vec![
+    let mut rules = vec![
         // Answered by the Sentry, or failing if there is none.
         (low32(NR_DOORBELL), NOTIFY, vec![]),
-        // The thread's own registers and signal mask.
-        (nr::RT_SIGRETURN, ALLOW, vec![]),
         // The process's own memory. SHARED PRIVATE FIXED ANONYMOUS NORESERVE POPULATE STACK FIXED_NOREPLACE: no locked
         // memory, no huge-page pool.
         (nr::MMAP, ALLOW, vec![Arg::Within(3, mmap_flags)]),
@@ -54,19 +61,31 @@ fn rules() -> Vec<(u32, u32, Vec<Arg>)> {
         (nr::MSYNC, ALLOW, vec![]),
         // The process's fds are those that the Sentry put there.
         (nr::CLOSE, ALLOW, vec![]),
-        // The thread's own bases and signal stack.
-        (
-            nr::ARCH_PRCTL,
-            ALLOW,
-            vec![Arg::OneOf(0, &[0x1001, 0x1002, 0x1003, 0x1004])],
-        ),
-        (nr::SIGALTSTACK, ALLOW, vec![]),
-        // A fork or a thread exactly as the Sentry orders them, if it has ordered one: all arguments are in registers.
-        (nr::CLONE, NOTIFY, vec![Arg::OneOf(0, &CLONES)]),
-        // PR_SET_PDEATHSIG to SIGKILL, never to anything else.
-        (nr::PRCTL, ALLOW, vec![Arg::OneOf(0, &[1]), Arg::OneOf(1, &[9])]),
         (nr::EXIT, ALLOW, vec![]),
-    ]
+    ];
+    let clone = vec![Arg::OneOf(0, &CLONES)];
+    match kind {
+        Kind::Signals => {
+            // The thread's own registers and signal mask.
+            rules.insert(1, (nr::RT_SIGRETURN, ALLOW, vec![]));
+            rules.extend([
+                // The thread's own bases and signal stack.
+                (
+                    nr::ARCH_PRCTL,
+                    ALLOW,
+                    vec![Arg::OneOf(0, &[0x1001, 0x1002, 0x1003, 0x1004])],
+                ),
+                (nr::SIGALTSTACK, ALLOW, vec![]),
+                // A fork or a thread exactly as the Sentry orders them, if it has ordered one: all arguments are in registers.
+                (nr::CLONE, NOTIFY, clone),
+                // PR_SET_PDEATHSIG to SIGKILL, never to anything else.
+                (nr::PRCTL, ALLOW, vec![Arg::OneOf(0, &[1]), Arg::OneOf(1, &[9])]),
+            ]);
+        }
+        // The tracer asks for it, and the newcomer is its tracee.
+        Kind::Tracees => rules.push((nr::CLONE, ALLOW, clone)),
+    }
+    rules
 }
 
 const LOAD: u16 = 0x20;
@@ -81,7 +100,7 @@ fn ins(code: u16, if_true: u8, if_false: u8, k: u32) -> u64 {
 }
 
 /// The program, as `seccomp(2)` takes it.
-pub fn program() -> Vec<u64> {
+pub fn program(kind: Kind) -> Vec<u64> {
     let (base_high, base_low) = (low32(STUB_BASE >> 32), low32(STUB_BASE));
     let mut p = vec![
         ins(LOAD, 0, 0, 4),
@@ -97,7 +116,7 @@ pub fn program() -> Vec<u64> {
         ins(RETURN, 0, 0, TRAP),
         ins(LOAD, 0, 0, 0),
     ];
-    for (number, action, args) in rules() {
+    for (number, action, args) in rules(kind) {
         let mut body = Vec::new();
         for arg in args {
             condition(&mut body, &arg);
@@ -136,11 +155,15 @@ fn condition(body: &mut Vec<u64>, arg: &Arg) {
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "takes numbers apart")]
 mod tests {
-    use super::{ALLOW, KILL, NOTIFY, TRAP, program};
+    use super::{ALLOW, KILL, Kind, NOTIFY, TRAP, program};
     use crate::guest::layout::{FORK_FLAGS, NR_DOORBELL, STUB_BASE, THREAD_FLAGS};
 
     /// Runs the program as the kernel would.
     fn decide(arch: u32, rip: u64, number: u32, args: [u64; 6]) -> u32 {
+        decide_for(Kind::Signals, arch, rip, number, args)
+    }
+
+    fn decide_for(kind: Kind, arch: u32, rip: u64, number: u32, args: [u64; 6]) -> u32 {
         let word = |at: u32| match at {
             0 => number,
             4 => arch,
@@ -148,7 +171,7 @@ mod tests {
             12 => (rip >> 32) as u32,
             _ => (args[(at as usize - 16) / 8] >> ((at % 8) * 8)) as u32,
         };
-        let (p, mut pc, mut acc) = (program(), 0, 0);
+        let (p, mut pc, mut acc) = (program(kind), 0, 0);
         loop {
             let (code, t, f, k) = (
                 p[pc] as u16,
@@ -187,8 +210,10 @@ mod tests {
                 STUB >> 32,
             ] {
                 assert_eq!(decide(X86_64, rip, number, [0; 6]), TRAP);
+                assert_eq!(decide_for(Kind::Tracees, X86_64, rip, number, [0; 6]), TRAP);
             }
             assert_eq!(decide(0x4000_0003, STUB, number, [0; 6]), TRAP);
+            assert_eq!(decide_for(Kind::Tracees, 0x4000_0003, STUB, number, [0; 6]), TRAP);
         }
     }
 
@@ -198,6 +223,19 @@ mod tests {
         assert_eq!(allowed, [3, 9, 10, 11, 15, 25, 26, 28, 60, 131]);
         assert_eq!(decide(X86_64, STUB, NR_DOORBELL as u32, [1, 2, 3, 4, 5, 6]), NOTIFY);
         assert_eq!(decide(X86_64, STUB, 0x4000_0000 | 9, [0; 6]), KILL);
+    }
+
+    #[test]
+    fn tracees_make_the_tracers_calls_only() {
+        let tracee = |number, args| decide_for(Kind::Tracees, X86_64, STUB, number, args);
+        let allowed: Vec<u32> = (0..1024).filter(|n| tracee(*n, [0; 6]) != KILL).collect();
+        assert_eq!(allowed, [3, 9, 10, 11, 25, 26, 28, 60]);
+        assert_eq!(tracee(NR_DOORBELL as u32, [0; 6]), NOTIFY);
+        assert_eq!(tracee(56, [FORK_FLAGS, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(tracee(56, [THREAD_FLAGS, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(tracee(56, [17, 0, 0, 0, 0, 0]), KILL);
+        // CLONE_UNTRACED
+        assert_eq!(tracee(56, [FORK_FLAGS | 0x80_0000, 0, 0, 0, 0, 0]), KILL);
     }
 
     #[test]

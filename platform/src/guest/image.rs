@@ -14,12 +14,17 @@ static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
 
 /// The stub as an executable file that nobody can change.
 pub fn stub() -> Result<OwnedFd> {
+    sealed("guest", STUB)
+}
+
+/// An executable file in memory that nobody can change.
+pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Hosts that forbid executable memfds by default want to be asked, older ones do not know the flag.
-    let fd = rustix::fs::memfd_create("guest", flags | MemfdFlags::EXEC)
-        .or_else(|_| rustix::fs::memfd_create("guest", flags))
+    let fd = rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create(name, flags))
         .map_err(errno)?;
-    let mut rest = STUB;
+    let mut rest = content;
     while !rest.is_empty() {
         let n = rustix::io::write(&fd, rest).map_err(errno)?;
         rest = rest.get(n..).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The procfs that the platform was given.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -16,4 +16,13 @@ pub(crate) fn read_file(dir: BorrowedFd<'_>, path: &str) -> Option<String> {
         }
     }
     String::from_utf8(text).ok()
+}
+
+/// Guest processes are the first to go when memory is short.
+pub(crate) fn prefer_for_oom(pid: i32, proc_fd: Option<&OwnedFd>) {
+    let Some(proc_fd) = proc_fd else { return };
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(fd) = rustix::fs::openat(proc_fd, format!("{pid}/oom_score_adj"), flags, Mode::empty()) {
+        let _ = rustix::io::write(&fd, b"1000");
+    }
 }

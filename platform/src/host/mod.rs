@@ -12,6 +12,11 @@ pub mod mount;
 pub mod notify;
 #[expect(unsafe_code, reason = "clone, execveat and waitid are raw calls")]
 pub mod process;
+#[expect(
+    unsafe_code,
+    reason = "ptrace and wait4 are raw calls, and a wait that can be called off"
+)]
+pub mod ptrace;
 #[expect(unsafe_code, reason = "volatile access to shared memory")]
 pub mod shared;
 #[expect(unsafe_code, reason = "addresses and options as bytes")]

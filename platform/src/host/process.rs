@@ -7,12 +7,13 @@ use abi::errno::Result;
 
 use super::checked;
 
-/// Forks and executes the program in `exe` in a session of its own, with `channel` as fd `channel_at` and no other fd but
+/// Forks and executes the program in `exe` in a session of its own, with `channel` at its fd number and no other fd but
 /// what is not close-on-exec. The parent is this thread: the child's death signal follows it.
-pub fn spawn(exe: BorrowedFd<'_>, channel: BorrowedFd<'_>, channel_at: i32) -> Result<i32> {
+pub fn spawn(exe: BorrowedFd<'_>, channel: Option<(BorrowedFd<'_>, i32)>) -> Result<i32> {
     let argv = [c"guest".as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null::<libc::c_char>()];
-    let (exe, channel) = (exe.as_raw_fd(), channel.as_raw_fd());
+    let exe = exe.as_raw_fd();
+    let channel = channel.map(|(fd, at)| (fd.as_raw_fd(), at));
     // SAFETY: a plain fork. The child only makes raw system calls on memory prepared above, then execs or exits, so that it
     // does not matter what other threads held at the time.
     unsafe {
@@ -22,7 +23,9 @@ pub fn spawn(exe: BorrowedFd<'_>, channel: BorrowedFd<'_>, channel_at: i32) -> R
         }
         libc::syscall(libc::SYS_setsid);
         libc::syscall(libc::SYS_dup3, exe, 200, libc::O_CLOEXEC);
-        libc::syscall(libc::SYS_dup3, channel, channel_at, 0);
+        if let Some((fd, at)) = channel {
+            libc::syscall(libc::SYS_dup3, fd, at, 0);
+        }
         libc::syscall(
             libc::SYS_execveat,
             200,

@@ -90,7 +90,7 @@ impl Birth {
         };
         self.state.lock().child = Some(Arc::clone(&thread));
         hub.threads.lock().insert(tid, Arc::clone(&thread));
-        if thread.process.with_alive(|_| ()).is_none() {
+        if thread.process.host.with_alive(|_| ()).is_none() {
             // Buried in the meantime, without this thread.
             thread.set_gone();
         }
@@ -98,7 +98,7 @@ impl Birth {
             // It maps its channel and rings.
             Kind::Process { fd, .. } => {
                 if hub.listener.add_fd_and_send(id, fd.as_fd()).is_err() {
-                    thread.process.kill();
+                    thread.process.host.kill();
                 }
                 false
             }
@@ -118,7 +118,7 @@ impl Birth {
             }
             Kind::Thread { process, slot } => {
                 // Nor a process as a thread.
-                process::tgkill(process.pid, tid, 0).ok()?;
+                process::tgkill(process.host.pid, tid, 0).ok()?;
                 Some(Thread::new(Arc::clone(process), *slot, tid, Some(Arc::clone(self))))
             }
         }

@@ -7,24 +7,25 @@ use std::task::{self, Poll, ready};
 use abi::Errno;
 use abi::conv::low32;
 use abi::errno::Result;
-use abi::regs::{PAGE_SIZE, Regs, USER_CS, USER_DS};
+use abi::regs::{Regs, USER_CS, USER_DS};
 
 use super::births::Birth;
 use super::event::{self, Event, Luggage};
 use super::exec::Exec;
 use super::hub::Hub;
-use super::kick::Kick;
 use super::reply::{self, Batch, Ending};
 use super::thread::Thread;
 use crate::guest::filter::advice_reaches_host;
+use crate::guest::kick::Kick;
 use crate::guest::layout::{FORK_FLAGS, GUEST_END, ORDER_CLONE, ORDER_CMPXCHG, ORDER_FORK, Order, THREAD_FLAGS};
+use crate::guest::memop::{in_guest, ranges};
 use crate::{AddressSpace, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
 
 /// A guest thread.
 pub(super) struct SysContext {
     pub(super) hub: Arc<Hub>,
     pub(super) thread: Arc<Thread>,
-    pub(super) kick: Arc<Kick>,
+    pub(super) kick: Arc<Kick<Thread>>,
     regs: Regs,
     /// Operations to be ordered, with their place among the address space's changes (0 while no other thread shares it).
     queue: VecDeque<(u64, MemOp)>,
@@ -89,7 +90,7 @@ const PATIENCE: u32 = 200_000;
 impl SysContext {
     /// Drives a stopped thread that nobody drives yet.
     pub(super) fn new(hub: &Arc<Hub>, thread: Arc<Thread>, regs: Regs, init_fpu: bool) -> SysContext {
-        thread.process.enter();
+        thread.process.host.enter();
         let at = thread.at(std::mem::offset_of!(crate::guest::layout::Control, fp_addr));
         SysContext {
             hub: Arc::clone(hub),
@@ -127,7 +128,7 @@ impl SysContext {
     }
 
     pub(super) fn space(&self) -> Arc<dyn AddressSpace> {
-        Arc::clone(&self.thread.process) as Arc<dyn AddressSpace>
+        Arc::clone(&self.thread.process.host) as Arc<dyn AddressSpace>
     }
 
     /// Exchanges everything but the handle by which others know this context.
@@ -151,7 +152,7 @@ impl SysContext {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    Err(Unsent::Conflict) => self.thread.process.kill(),
+                    Err(Unsent::Conflict) => self.thread.process.host.kill(),
                     Err(Unsent::Failed(failure)) => {
                         self.drop_queue();
                         return Poll::Ready(Outcome::Failed(failure));
@@ -184,7 +185,7 @@ impl SysContext {
                 }
                 // It was told to report: this is not our stub any more.
                 _ => {
-                    self.thread.process.kill();
+                    self.thread.process.host.kill();
                     return Poll::Ready(Outcome::Gone);
                 }
             }
@@ -416,22 +417,6 @@ enum Unsent {
     Failed(OpFailure),
 }
 
-/// The ranges that an operation changes.
-fn ranges(op: &MemOp) -> [Option<(u64, u64)>; 2] {
-    match *op {
-        MemOp::Remap { old, old_len, .. } => [Some(op.range()), Some((old, old_len))],
-        _ => [Some(op.range()), None],
-    }
-}
-
-/// Whether an operation stays in the guest's range: the Sentry has decided so, and a slip of its hand must not reach the stub.
-fn in_guest(op: &MemOp) -> bool {
-    ranges(op)
-        .into_iter()
-        .flatten()
-        .all(|(addr, len)| addr.is_multiple_of(PAGE_SIZE) && addr.checked_add(len).is_some_and(|end| end <= GUEST_END))
-}
-
 impl Context for SysContext {
     fn regs(&self) -> &Regs {
         &self.regs
@@ -448,6 +433,7 @@ impl Context for SysContext {
         let (addr, process) = (self.fp_addr, &self.thread.process);
         self.hub.fpu.read(|buf| {
             process
+                .host
                 .with_alive(|pid| crate::host::vm::read(pid, addr, buf))
                 .unwrap_or(0)
         })
@@ -463,6 +449,7 @@ impl Context for SysContext {
         let written = self
             .thread
             .process
+            .host
             .with_alive(|pid| crate::host::vm::write(pid, addr, &image));
         if written != Some(image.len()) {
             return Err(Errno::EFAULT);
@@ -516,7 +503,7 @@ impl Context for SysContext {
         }
         let process = &self.thread.process;
         let mut ticket = 0;
-        if process.is_shared() {
+        if process.host.is_shared() {
             for range in ranges(&op).into_iter().flatten() {
                 ticket = process.inflight.add(self.thread.slot, range);
             }
@@ -629,8 +616,8 @@ impl Drop for SysContext {
         }
         let process = &self.thread.process;
         process.inflight.done(self.thread.slot, None);
-        if process.exit() {
-            process.kill();
+        if process.host.exit() {
+            process.host.kill();
         } else {
             self.thread.retire();
             process.give_slot(self.thread.slot, self.thread.tid);

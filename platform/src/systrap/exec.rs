@@ -19,7 +19,7 @@ pub(super) struct Exec(BoxFuture<'static, Result<SysContext>>);
 impl Exec {
     pub(super) fn start(hub: &Arc<Hub>) -> Result<Exec> {
         let zygote = hub.zygote.lock().upgrade().ok_or(Errno::EAGAIN)?;
-        Ok(Exec(Box::pin(async move { zygote.fork().await })))
+        Ok(Exec(Box::pin(async move { super::fork(&zygote).await })))
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<SysContext>> {

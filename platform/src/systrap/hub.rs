@@ -1,7 +1,7 @@
 //! The meeting point: notifications come in here and find their thread.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 
 use super::births::Birth;
-use super::fpu::Layout;
 use super::pace::Pace;
 use super::process::Process;
 use super::thread::Thread;
 use super::watchdog::Watchdog;
 use crate::Vdso;
+use crate::guest::fpu::Layout;
 use crate::guest::layout::{HELLO, NR_DOORBELL};
 use crate::host::notify::{Answer, Listener, Notification};
 use crate::host::process;
@@ -42,7 +42,7 @@ pub(super) struct Hub {
     pub(super) births: Mutex<HashMap<u64, Arc<Birth>>>,
     /// Processes that died before they said hello.
     pub(super) stillborn: Mutex<HashSet<i32>>,
-    pub(super) proc_fd: Option<OwnedFd>,
+    pub(super) proc_fd: Option<Arc<OwnedFd>>,
     pub(super) vdso: Option<Vdso>,
     pub(super) fpu: Layout,
     pub(super) no_fsgsbase: bool,
@@ -76,7 +76,7 @@ impl Hub {
             processes: Mutex::default(),
             births: Mutex::default(),
             stillborn: Mutex::default(),
-            proc_fd,
+            proc_fd: proc_fd.map(Arc::new),
             vdso,
             fpu,
             no_fsgsbase: !process::has_fsgsbase(),
@@ -182,7 +182,7 @@ impl Hub {
             None if number == NR_DOORBELL && what == HELLO => self.hello(tid, n.id, token),
             // Only guest code that has jumped into the stub gets here.
             Some(thread) => {
-                thread.process.kill();
+                thread.process.host.kill();
                 let _ = self.listener.send(n.id, Answer::Fail(Errno::EPERM));
                 false
             }
@@ -207,11 +207,9 @@ impl Hub {
 
     /// Ends every guest process.
     pub(super) fn kill_all(&self) {
+        // The zygote's death is no accident now.
+        *self.zygote.lock() = Weak::new();
         self.watchdog.end();
         let _ = process::kill(-self.group, libc::SIGKILL);
-    }
-
-    pub(super) fn proc_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.proc_fd.as_ref().map(AsFd::as_fd)
     }
 }

@@ -4,10 +4,7 @@ mod births;
 mod context;
 mod event;
 mod exec;
-mod fpu;
 mod hub;
-mod inflight;
-mod kick;
 mod pace;
 mod process;
 mod reaper;
@@ -17,10 +14,8 @@ mod thread;
 mod watchdog;
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
 use abi::errno::Result;
-use parking_lot::Mutex;
 
 use crate::guest::layout::GUEST_END;
 use crate::{BoxFuture, Context, NewProcess, OpenOptions, Platform, PlatformError};
@@ -36,13 +31,13 @@ pub struct Systrap {
     zygote: Arc<Zygote>,
 }
 
-/// The context of the process that all new address spaces are forked from, and who waits for it.
-struct Zygote(Mutex<(Option<SysContext>, Vec<Waker>)>);
+type Zygote = crate::guest::zygote::Zygote<SysContext>;
 
 /// Starts the zygote and the thread that reaps.
 pub fn open(options: OpenOptions) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
-    let (hub, zygote) = start::start(options)?;
-    let zygote = Arc::new(Zygote(Mutex::new((Some(zygote), Vec::new()))));
+    let (hub, context) = start::start(options)?;
+    let zygote = Arc::new(Zygote::starting());
+    zygote.put(Ok(context));
     *hub.zygote.lock() = Arc::downgrade(&zygote);
     Ok(Arc::new(Systrap { hub, zygote }))
 }
@@ -58,7 +53,7 @@ impl Platform for Systrap {
 
     fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
         Box::pin(async {
-            let context = self.zygote.fork().await?;
+            let context = fork(&self.zygote).await?;
             Ok((context.space(), Box::new(context) as Box<dyn Context>))
         })
     }
@@ -87,51 +82,11 @@ impl Drop for Systrap {
     }
 }
 
-impl Zygote {
-    /// A fresh process, its thread stopped.
-    async fn fork(&self) -> Result<SysContext> {
-        let mut borrowed = self.borrow().await;
-        let Some(zygote) = borrowed.context.as_mut() else {
-            return Err(abi::Errno::EAGAIN);
-        };
-        let mut child = std::future::poll_fn(|cx| zygote.poll_fork_context(cx)).await?;
-        child.make_clean();
-        Ok(child)
-    }
-
-    /// One fork at a time.
-    async fn borrow(&self) -> Borrowed<'_> {
-        std::future::poll_fn(|cx| {
-            let mut inner = self.0.lock();
-            match inner.0.take() {
-                Some(context) => Poll::Ready(Borrowed {
-                    zygote: self,
-                    context: Some(context),
-                }),
-                None => {
-                    inner.1.push(cx.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
-    }
-}
-
-/// The zygote's context, given back when dropped.
-struct Borrowed<'a> {
-    zygote: &'a Zygote,
-    context: Option<SysContext>,
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        let mut inner = self.zygote.0.lock();
-        inner.0 = self.context.take();
-        let waiting = std::mem::take(&mut inner.1);
-        drop(inner);
-        for waker in waiting {
-            waker.wake();
-        }
-    }
+/// A fresh process, its thread stopped.
+async fn fork(zygote: &Zygote) -> Result<SysContext> {
+    let mut loan = zygote.borrow().await?;
+    let zygote = loan.get()?;
+    let mut child = std::future::poll_fn(|cx| zygote.poll_fork_context(cx)).await?;
+    child.make_clean();
+    Ok(child)
 }

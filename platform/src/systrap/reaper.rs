@@ -36,7 +36,7 @@ fn bury(hub: &Hub, pid: i32) {
         wake_births(hub);
         return;
     };
-    known.set_dead();
+    known.host.set_dead();
     let mut dead = Vec::new();
     hub.threads.lock().retain(|_, thread| {
         let theirs = Arc::ptr_eq(&thread.process, &known);

@@ -7,14 +7,12 @@ use abi::conv::{size, usize64};
 use abi::regs::Regs;
 
 use super::thread::Thread;
+use crate::MemOp;
 use crate::guest::layout::{
     CONTROL_BYTES, Control, DATA_BYTES, FPU_INIT, FPU_KEEP, MAX_ORDERS, NREGS, ORDER_COPY, ORDER_EXIT, ORDER_SYSCALL,
     Order, THEN_REPORT, THEN_RESUME,
 };
-use crate::{MapFlags, MemOp};
-
-const MAP_FIXED: u64 = 0x10;
-const MAP_ANONYMOUS: u64 = 0x20;
+use crate::guest::memop;
 
 /// Orders being collected, and which operation each belongs to.
 #[derive(Default)]
@@ -39,62 +37,16 @@ impl Batch {
     /// Adds an operation. A file is put into the process now, which needs the notification that its thread waits in.
     pub(super) fn push_op(&mut self, thread: &Thread, bell: Option<u64>, op: MemOp) -> Result<(), (MemOp, Errno)> {
         let first = self.orders.len();
-        match &op {
-            MemOp::Map {
-                addr,
-                len,
-                prot,
-                flags,
-                file,
-            } => {
-                let mut bits = MAP_FIXED | if flags.contains(MapFlags::SHARED) { 1 } else { 2 };
-                for (flag, bit) in [(MapFlags::NORESERVE, 0x4000), (MapFlags::POPULATE, 0x8000)] {
-                    if flags.contains(flag) {
-                        bits |= bit;
-                    }
-                }
-                let prot = u64::from(prot.bits());
-                match file {
-                    None => {
-                        self.push(call(abi::nr::MMAP, [*addr, *len, prot, bits | MAP_ANONYMOUS, !0, 0]));
-                    }
-                    Some((file, offset)) => {
-                        let fd = match lend(thread, bell, file) {
-                            Ok(fd) => fd,
-                            Err(errno) => return Err((op, errno)),
-                        };
-                        self.push(call(abi::nr::MMAP, [*addr, *len, prot, bits, fd, *offset]));
-                        self.fds.push((self.orders.len(), fd));
-                        self.push(close(fd));
-                    }
-                }
-            }
-            MemOp::Unmap { addr, len } => self.push(call(abi::nr::MUNMAP, [*addr, *len, 0, 0, 0, 0])),
-            MemOp::Protect { addr, len, prot } => {
-                self.push(call(abi::nr::MPROTECT, [*addr, *len, u64::from(prot.bits()), 0, 0, 0]));
-            }
-            MemOp::Remap {
-                old,
-                old_len,
-                new,
-                new_len,
-                keep,
-            } => {
-                // In place if the addresses are equal; else MAYMOVE and FIXED, and DONTUNMAP if wished.
-                let flags = if old == new { 0 } else { 3 | if *keep { 4 } else { 0 } };
-                self.push(call(abi::nr::MREMAP, [*old, *old_len, *new_len, flags, *new, 0]));
-            }
-            MemOp::Advise { addr, len, advice } => {
-                self.push(call(
-                    abi::nr::MADVISE,
-                    [*addr, *len, u64::from(advice.cast_unsigned()), 0, 0, 0],
-                ));
-            }
-            MemOp::Sync { addr, len, flags } => {
-                self.push(call(
-                    abi::nr::MSYNC,
-                    [*addr, *len, u64::from(flags.cast_unsigned()), 0, 0, 0],
-                ));
+        match memop::file(&op) {
+            None => self.push(order(memop::call(&op, 0))),
+            Some(file) => {
+                let fd = match lend(thread, bell, file) {
+                    Ok(fd) => fd,
+                    Err(errno) => return Err((op, errno)),
+                };
+                self.push(order(memop::call(&op, fd)));
+                self.fds.push((self.orders.len(), fd));
+                self.push(close(fd));
             }
         }
         self.ops.push((first, op));
@@ -129,7 +81,7 @@ impl Batch {
     }
 }
 
-fn call(nr: u32, args: [u64; 6]) -> Order {
+fn order((nr, args): (u32, [u64; 6])) -> Order {
     Order {
         kind: ORDER_SYSCALL,
         nr,
@@ -139,7 +91,7 @@ fn call(nr: u32, args: [u64; 6]) -> Order {
 
 /// Closes an fd in the guest process.
 pub(super) fn close(fd: u64) -> Order {
-    call(abi::nr::CLOSE, [fd, 0, 0, 0, 0, 0])
+    order((abi::nr::CLOSE, [fd, 0, 0, 0, 0, 0]))
 }
 
 /// Copies from the data area to guest memory.

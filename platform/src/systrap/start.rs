@@ -11,14 +11,15 @@ use abi::conv::{size, usize64};
 use rustix::fs::{Mode, OFlags};
 
 use super::context::SysContext;
-use super::fpu::Layout;
 use super::hub::Hub;
 use super::process::Process;
 use super::reaper;
 use super::reply::{self, Batch, Ending};
 use super::thread::Thread;
+use crate::guest::filter::Kind;
+use crate::guest::fpu::Layout;
 use crate::guest::layout::{BOOT_CHANNEL_FD, Boot, CONTROL_BYTES, Control, TURN_ASLEEP};
-use crate::guest::{filter, image};
+use crate::guest::{filter, image, procfs};
 use crate::host::notify::{Answer, Listener};
 use crate::host::shared::SharedMap;
 use crate::host::{errno, process};
@@ -64,7 +65,7 @@ pub(super) fn start(options: OpenOptions) -> Result<(Arc<Hub>, SysContext)> {
 }
 
 fn write_boot(channel: &SharedMap) {
-    let program = filter::program();
+    let program = filter::program(Kind::Signals);
     let data = size(CONTROL_BYTES);
     channel.write_u32(offset_of!(Control, no_fsgsbase), u32::from(!process::has_fsgsbase()));
     channel.write_u32(offset_of!(Control, boot), 1);
@@ -86,7 +87,7 @@ fn spawn(channel: OwnedFd) -> Result<(i32, mpsc::Sender<Arc<Hub>>)> {
         .stack_size(256 << 10);
     let body = move || {
         let at = i32::try_from(BOOT_CHANNEL_FD).unwrap_or(3);
-        let _ = report.send(process::spawn(stub.as_fd(), channel.as_fd(), at));
+        let _ = report.send(process::spawn(stub.as_fd(), Some((channel.as_fd(), at))));
         drop((stub, channel));
         if let Ok(hub) = adopted.recv() {
             reaper::run(&hub);
@@ -127,7 +128,7 @@ fn bring_up(pid: i32, channel: SharedMap, options: OpenOptions) -> Result<(Arc<H
         )
         .ok()
     });
-    prefer_for_oom(pid, proc_fd.as_ref());
+    procfs::prefer_for_oom(pid, proc_fd.as_ref());
     let vdso = read_vdso(&channel);
     let fpu = Layout::learn(pid, channel.read_u64(offset_of!(Control, fp_addr)))
         .ok_or(Errno::EPERM)
@@ -181,15 +182,6 @@ fn fetch_listener(pid: i32, number: i64) -> Result<Listener> {
     Ok(Listener::new(fd.map_err(failed(
         "take the listener (is ptrace restricted by yama?)",
     ))?))
-}
-
-/// Guest processes are the first to go when memory is short.
-fn prefer_for_oom(pid: i32, proc_fd: Option<&OwnedFd>) {
-    let Some(proc_fd) = proc_fd else { return };
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::openat(proc_fd, format!("{pid}/oom_score_adj"), flags, Mode::empty()) {
-        let _ = rustix::io::write(&fd, b"1000");
-    }
 }
 
 /// The first two hand-overs: the zygote closes its copy of the listener, so that no fork has one.

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::births::Birth;
 use super::process::Process;
+use crate::guest::kick::Target;
 use crate::guest::layout::{Control, SIG_INTERRUPT, SLOT_BYTES, TURN_ASLEEP, TURN_REPLY, TURN_REQUEST};
-use crate::guest::procfs::read_file;
 use crate::host::notify::Answer;
-use crate::host::{process, vm};
+use crate::host::process;
 
 /// A host thread in a guest process.
 pub(super) struct Thread {
@@ -158,27 +158,13 @@ impl Thread {
         self.state.lock().clone.take_if(|ordered| *ordered == flags).is_some()
     }
 
-    /// Interrupts guest code.
-    pub(super) fn interrupt(self: &Arc<Thread>) {
-        let sent = self
-            .process
-            .with_alive(|pid| process::tgkill(pid, self.tid, SIG_INTERRUPT));
-        match sent {
-            // Guest code has ended its thread behind our back.
-            Some(Err(Errno::ESRCH)) => self.set_gone(),
-            Some(_) => {
-                if let Some(hub) = self.process.hub.upgrade() {
-                    hub.watchdog.expect(self);
-                }
-            }
-            // The reaper tells it.
-            None => {}
-        }
-    }
-
     /// Whether it was let go, or ended itself: its number may be another thread's.
     pub(super) fn has_ended(&self) -> bool {
-        let exists = || self.process.with_alive(|pid| process::tgkill(pid, self.tid, 0).is_ok());
+        let exists = || {
+            self.process
+                .host
+                .with_alive(|pid| process::tgkill(pid, self.tid, 0).is_ok())
+        };
         self.retired.load(Ordering::Acquire) || exists() != Some(true)
     }
 
@@ -225,7 +211,7 @@ impl Thread {
     /// Orders the stopped thread to end. The leader of the group only waits: as a zombie its process could not be reached
     /// by its pid any more.
     fn end(&self) {
-        if self.tid != self.process.pid {
+        if self.tid != self.process.host.pid {
             super::reply::order_exit(self);
             self.answer(false);
         }
@@ -233,26 +219,32 @@ impl Thread {
 
     /// Processor time, of the whole process where the host tells no finer.
     pub(super) fn cpu_time_ns(&self) -> u64 {
-        let of_thread = || {
-            let hub = self.process.hub.upgrade()?;
-            let path = format!("{}/task/{}/schedstat", self.process.pid, self.tid);
-            let text = self
-                .process
-                .with_alive(|_| read_file(hub.proc_fd()?, &path))
-                .flatten()?;
-            text.split_whitespace().next()?.parse().ok()
-        };
-        let of_process = || self.process.with_alive(vm::process_cpu_ns).unwrap_or(0);
-        if self.process.was_threaded() {
-            of_thread().unwrap_or_else(of_process)
-        } else {
-            of_process()
-        }
+        self.process.host.thread_cpu_ns(self.tid)
     }
 
     /// Offset of this thread's slot in the channel area, plus `field`.
     pub(super) fn at(&self, field: usize) -> usize {
         let slot = u64::from(self.slot).saturating_mul(SLOT_BYTES);
         abi::conv::size(slot).saturating_add(field)
+    }
+}
+
+impl Target for Thread {
+    fn interrupt(self: &Arc<Thread>) {
+        let sent = self
+            .process
+            .host
+            .with_alive(|pid| process::tgkill(pid, self.tid, SIG_INTERRUPT));
+        match sent {
+            // Guest code has ended its thread behind our back.
+            Some(Err(Errno::ESRCH)) => self.set_gone(),
+            Some(_) => {
+                if let Some(hub) = self.process.hub.upgrade() {
+                    hub.watchdog.expect(self);
+                }
+            }
+            // The reaper tells it.
+            None => {}
+        }
     }
 }

@@ -92,14 +92,14 @@ impl Expected {
         if self.since.elapsed() < PATIENCE {
             return true;
         }
-        let Some(now) = self.thread.process.with_alive(vm::process_cpu_ns) else {
+        let Some(now) = self.thread.process.host.with_alive(vm::process_cpu_ns) else {
             return false;
         };
         let first = *self.cpu_ns.get_or_insert(now);
         if now.saturating_sub(first) < LIMIT_NS {
             return true;
         }
-        self.thread.process.kill();
+        self.thread.process.host.kill();
         false
     }
 }

@@ -20,7 +20,6 @@ pub const DATA: u64 = 0x50_0000;
 pub const DATA_LEN: u64 = 0x2_0000;
 
 /// Guest machine code, assembled into this program's read-only data.
-#[macro_export]
 macro_rules! guest_code {
     ($name:ident, $($line:literal),* $(,)?) => {
         core::arch::global_asm!(
@@ -63,6 +62,11 @@ impl Wake for Unpark {
     }
 }
 
+/// `basic_ptrace.rs` is `basic.rs` again, and so on.
+pub fn on_ptrace() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_ptrace")
+}
+
 /// Runs a future on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -78,22 +82,27 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 impl Sandbox {
     pub fn new() -> Sandbox {
-        let name = std::env::var("PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
-        let proc = rustix::fs::open("/proc", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).ok();
-        let platform = platform::open(&name, OpenOptions { proc }).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (p, s) = (Arc::clone(&platform), Arc::clone(&stop));
-        let leader = thread::spawn(move || {
+        let mut sandbox = Sandbox::without_leader();
+        let (p, s) = (Arc::clone(&sandbox.platform), Arc::clone(&sandbox.stop));
+        sandbox.leader = Some(thread::spawn(move || {
             while !s.load(Ordering::SeqCst) {
                 if !p.wait() {
                     thread::park_timeout(std::time::Duration::from_millis(10));
                 }
             }
-        });
+        }));
+        sandbox
+    }
+
+    /// One whose leader is the thread that calls [`Sandbox::drive`]: for measuring without a hop.
+    pub fn without_leader() -> Sandbox {
+        let name = if on_ptrace() { "ptrace" } else { "systrap" };
+        let proc = rustix::fs::open("/proc", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).ok();
+        let platform = platform::open(name, OpenOptions { proc }).unwrap();
         Sandbox {
             platform,
-            stop,
-            leader: Some(leader),
+            stop: Arc::new(AtomicBool::new(false)),
+            leader: None,
         }
     }
 
@@ -104,7 +113,7 @@ impl Sandbox {
         (space, ctx)
     }
 
-    /// The thread on which `wait` is called does nothing else; for measuring without its hop.
+    /// Ends the leader's thread.
     pub fn stop_leader(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         while self.leader.as_ref().is_some_and(|l| !l.is_finished()) {
@@ -116,7 +125,7 @@ impl Sandbox {
         }
     }
 
-    /// Runs a future on this thread, which is the leader while it waits. Needs [`Sandbox::stop_leader`].
+    /// Runs a future on this thread, which is the leader while it waits. Needs [`Sandbox::without_leader`].
     pub fn drive<F: Future>(&self, future: F) -> F::Output {
         let mut cx = Cx::from_waker(Waker::noop());
         let mut future = pin!(future);

@@ -198,9 +198,18 @@ impl Executor {
                     has_wait = self.platform.wait();
                 }
                 self.leading.store(false, Ordering::SeqCst);
+                if !has_wait {
+                    // Another worker may be the one that the platform lets wait, and have found the place taken just now.
+                    drop(_leader);
+                    let _parked = self.parked.lock();
+                    self.wake_parked.notify_all();
+                }
                 continue;
             }
             let mut parked = self.parked.lock();
+            if has_wait && !self.leader.is_locked() {
+                continue;
+            }
             *parked += 1;
             self.idle.store(*parked, Ordering::Relaxed);
             if self.queue.is_empty() && !self.stop.load(Ordering::Acquire) {

@@ -192,4 +192,27 @@ mod tests {
             assert!(!rules(&needs).any(|r| r.call == call), "call {call}");
         }
     }
+
+    #[test]
+    fn a_platforms_calls_come_with_it_only() {
+        let all = |platform| {
+            let needs = Needs {
+                platform,
+                host_network: false,
+                proc_fd: None,
+            };
+            rules(&needs).collect::<Vec<_>>()
+        };
+        let ptrace: Vec<_> = all("ptrace").into_iter().filter(|r| r.call == nr::PTRACE).collect();
+        assert!(!ptrace.is_empty());
+        // PTRACE_ATTACH, PTRACE_SEIZE, PTRACE_PEEKDATA and PTRACE_POKEDATA are not among them, nor any request.
+        for rule in ptrace {
+            let Some(Check::Equals(0, request)) = rule.checks.first() else {
+                panic!("any request: {}", rule.reason);
+            };
+            assert!(![1, 2, 4, 5, 16, 0x4206].contains(request), "{}", rule.reason);
+        }
+        assert!(!all("systrap").iter().any(|r| r.call == nr::PTRACE));
+        assert!(!all("none").iter().any(|r| r.call == nr::PTRACE));
+    }
 }

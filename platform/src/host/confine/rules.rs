@@ -195,8 +195,58 @@ pub const SYSTRAP: &[Rule] = &[
     ),
 ];
 
-/// For ptrace.
-pub const PTRACE: &[Rule] = &[allow(nr::PTRACE, "every call of a guest thread")];
+/// For ptrace. No attaching, and no access to memory: guest processes are tracees by birth.
+pub const PTRACE: &[Rule] = &[
+    when(nr::PTRACE, &[Equals(0, 7)], "PTRACE_CONT: an ordered call is made"),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 12)],
+        "PTRACE_GETREGS: registers of a guest thread",
+    ),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 13)],
+        "PTRACE_SETREGS: registers of a guest thread",
+    ),
+    when(nr::PTRACE, &[Equals(0, 31)], "PTRACE_SYSEMU: guest code runs"),
+    when(nr::PTRACE, &[Equals(0, 0x4201)], "PTRACE_GETEVENTMSG: who was born"),
+    when(nr::PTRACE, &[Equals(0, 0x4202)], "PTRACE_GETSIGINFO: what was a fault"),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 0x4204), Equals(2, 0x202)],
+        "PTRACE_GETREGSET: floating-point state",
+    ),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 0x4205), Equals(2, 0x202)],
+        "PTRACE_SETREGSET: floating-point state",
+    ),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 0x4208)],
+        "PTRACE_LISTEN: a guest thread that was stopped from outside",
+    ),
+    when(
+        nr::PTRACE,
+        &[Equals(0, 0x420e)],
+        "PTRACE_GET_SYSCALL_INFO: is it a 64-bit call",
+    ),
+    when(
+        nr::IOCTL,
+        &[Equals(1, 0xc050_2100)],
+        "SECCOMP_IOCTL_NOTIF_RECV: a guest thread is ready to take a file",
+    ),
+    when(
+        nr::IOCTL,
+        &[Equals(1, 0xc018_2101)],
+        "SECCOMP_IOCTL_NOTIF_SEND: it gets none",
+    ),
+    when(
+        nr::IOCTL,
+        &[Equals(1, 0x4018_2103)],
+        "SECCOMP_IOCTL_NOTIF_ADDFD: a file to map",
+    ),
+];
 
 /// For `--network=host`.
 pub const HOST_NETWORK: &[Rule] = &[

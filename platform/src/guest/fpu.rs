@@ -17,9 +17,12 @@ const FCW_DEFAULT: u16 = 0x37f;
 /// x87 and SSE, which the legacy area holds.
 const LEGACY_FEATURES: u64 = 3;
 
+/// Tile configuration and data of AMX.
+const BY_PERMISSION: u64 = 1 << 17 | 1 << 18;
+
 /// What the host's images look like; learnt from the zygote's, before any guest code ran.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     xfeatures: u64,
     /// Bytes without the second magic word.
     xstate_size: usize,
@@ -28,7 +31,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Reads the image of a process that has run no guest code.
-    pub(super) fn learn(pid: i32, addr: u64) -> Option<Layout> {
+    pub(crate) fn learn(pid: i32, addr: u64) -> Option<Layout> {
         let mut legacy = [0u8; LEGACY];
         if vm::read(pid, addr, &mut legacy) != LEGACY {
             return None;
@@ -53,6 +56,51 @@ impl Layout {
         })
     }
 
+    /// From the image that `NT_X86_XSTATE` of `ptrace(2)` gives of such a process. It has the features that the host knows where a
+    /// frame has the magic word, and may be longer: features that need a permission are not in a frame.
+    pub(crate) fn from_regset(image: &[u8]) -> Option<Layout> {
+        let mask = match get32(image, 28)? {
+            0 => 0xffbf,
+            mask => mask,
+        };
+        let xfeatures = get64(image, SW_BYTES)? & !BY_PERMISSION;
+        let end_of = |feature: u32| {
+            let leaf = std::arch::x86_64::__cpuid_count(0xd, feature);
+            usize::try_from(leaf.eax.saturating_add(leaf.ebx)).unwrap_or(0)
+        };
+        let extended = (2..63).filter(|n| xfeatures & (1 << n) != 0);
+        let xstate_size = extended.map(end_of).fold(LEGACY + HEADER, usize::max);
+        (xstate_size <= image.len()).then_some(Layout {
+            xfeatures,
+            xstate_size,
+            mxcsr_mask: mask,
+        })
+    }
+
+    /// A frame's image from a regset.
+    pub(crate) fn frame_of(&self, regset: &[u8]) -> Vec<u8> {
+        let mut image = vec![0u8; self.len()];
+        let common = self.xstate_size.min(regset.len());
+        put(&mut image, 0, regset.get(..common).unwrap_or_default());
+        self.stamp(&mut image);
+        image
+    }
+
+    /// A regset of that length from a checked image, or from [`Layout::initial`].
+    pub(crate) fn regset_of(&self, image: &[u8], len: usize) -> Vec<u8> {
+        let mut regset = vec![0u8; len];
+        let common = self.xstate_size.min(len).min(image.len());
+        put(&mut regset, 0, image.get(..common).unwrap_or_default());
+        regset
+    }
+
+    /// The processor's initial state, spelt out: the legacy part counts whatever its bits say.
+    pub(crate) fn initial_regset(&self, len: usize) -> Vec<u8> {
+        let mut regset = self.regset_of(&self.initial(), len);
+        put(&mut regset, LEGACY, &LEGACY_FEATURES.to_le_bytes());
+        regset
+    }
+
     fn extended(&self) -> bool {
         self.xstate_size > LEGACY
     }
@@ -63,7 +111,7 @@ impl Layout {
     }
 
     /// The processor's initial state.
-    pub(super) fn initial(&self) -> Vec<u8> {
+    pub(crate) fn initial(&self) -> Vec<u8> {
         let mut image = vec![0u8; self.len()];
         put(&mut image, 0, &FCW_DEFAULT.to_le_bytes());
         put(&mut image, MXCSR, &MXCSR_DEFAULT.to_le_bytes());
@@ -72,7 +120,7 @@ impl Layout {
     }
 
     /// Reads a stopped thread's image.
-    pub(super) fn read(&self, read: impl FnOnce(&mut [u8]) -> usize) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, read: impl FnOnce(&mut [u8]) -> usize) -> Result<Vec<u8>> {
         let mut image = vec![0u8; self.len()];
         if read(&mut image) != image.len() {
             return Err(Errno::EFAULT);
@@ -98,7 +146,7 @@ impl Layout {
     }
 
     /// Checks an image that somebody else made, so that the processor takes it; completes one without extended state.
-    pub(super) fn check(&self, image: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn check(&self, image: &[u8]) -> Result<Vec<u8>> {
         if image.len() < LEGACY || get32(image, MXCSR).is_none_or(|mxcsr| mxcsr & !self.mxcsr_mask != 0) {
             return Err(Errno::EINVAL);
         }

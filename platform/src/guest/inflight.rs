@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// Ranges under way in one address space, in the order in which they were decided.
 #[derive(Default)]
-pub(super) struct Inflight {
+pub(crate) struct Inflight {
     count: AtomicUsize,
     inner: Mutex<Inner>,
 }
@@ -32,7 +32,7 @@ struct Range {
 
 impl Inflight {
     /// A thread will change that range; gives the change's place in the order.
-    pub(super) fn add(&self, slot: u32, (addr, len): (u64, u64)) -> u64 {
+    pub(crate) fn add(&self, slot: u32, (addr, len): (u64, u64)) -> u64 {
         let mut inner = self.inner.lock();
         inner.last_ticket += 1;
         let range = Range {
@@ -48,7 +48,7 @@ impl Inflight {
     }
 
     /// The change was ordered with that answer.
-    pub(super) fn ordered(&self, ticket: u64, answer: u64) {
+    pub(crate) fn ordered(&self, ticket: u64, answer: u64) {
         let mut inner = self.inner.lock();
         if let Some(range) = inner.ranges.iter_mut().find(|r| r.ticket == ticket) {
             range.answer = Some(answer);
@@ -56,7 +56,7 @@ impl Inflight {
     }
 
     /// The thread has carried out all answers up to that one; or it will carry out nothing any more.
-    pub(super) fn done(&self, slot: u32, answer: Option<u64>) {
+    pub(crate) fn done(&self, slot: u32, answer: Option<u64>) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -68,7 +68,7 @@ impl Inflight {
     }
 
     /// Another thread's earlier change that overlaps the range: its slot.
-    pub(super) fn conflict(&self, slot: u32, ticket: u64, (addr, len): (u64, u64)) -> Option<u32> {
+    pub(crate) fn conflict(&self, slot: u32, ticket: u64, (addr, len): (u64, u64)) -> Option<u32> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }

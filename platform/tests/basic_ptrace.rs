@@ -1,0 +1,4 @@
+//! `basic.rs` on ptrace.
+
+#[path = "basic.rs"]
+mod basic;

@@ -1,0 +1,4 @@
+//! `bounds.rs` on ptrace.
+
+#[path = "bounds.rs"]
+mod bounds;

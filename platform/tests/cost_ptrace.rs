@@ -1,0 +1,4 @@
+//! `cost.rs` on ptrace.
+
+#[path = "cost.rs"]
+mod cost;

@@ -1,0 +1,4 @@
+//! `state.rs` on ptrace.
+
+#[path = "state.rs"]
+mod state;
