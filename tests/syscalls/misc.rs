@@ -38,6 +38,7 @@ unsafe fn poll_in(fd: i32, ms: i32) -> i32 {
 unsafe fn notifying(flags: u64, then: impl FnOnce(i32) -> i32) -> (i32, i32) {
     const NEW_LISTENER: u64 = 8;
     let (r, w) = pipe(0);
+    let (copied_r, copied_w) = pipe(0);
     let pid = spawn(|| {
         let filter = [
             sock_filter {
@@ -73,10 +74,12 @@ unsafe fn notifying(flags: u64, then: impl FnOnce(i32) -> i32) -> (i32, i32) {
         let fd = ok(syscall(SYS_seccomp, 1, NEW_LISTENER | flags, &program)) as i32;
         fails(EBUSY, syscall(SYS_seccomp, 1, NEW_LISTENER, &program));
         put_fd(w, &fd.to_ne_bytes());
+        get_fd(copied_r, 1);
         then(fd)
     });
     let number = i32::from_ne_bytes(get_fd(r, 4).try_into().unwrap());
     let listener = ok(syscall(SYS_pidfd_getfd, pidfd(pid), number, 0)) as i32;
+    put_fd(copied_w, b"x");
     (pid, listener)
 }
 
