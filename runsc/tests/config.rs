@@ -17,6 +17,15 @@ use common::{Bundle, code};
 use serde_json::{Value, json};
 
 #[test]
+fn host_names() {
+    let mut b = Bundle::new("hostname");
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(b.output(), own);
+    b.spec["hostname"] = json!("another");
+    assert_eq!(b.output(), "another\n");
+}
+
+#[test]
 fn sysctls() {
     let mut b = Bundle::new(
         "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax net/ipv4/ip_unprivileged_port_start kernel/shmmax; \

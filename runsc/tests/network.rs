@@ -150,6 +150,8 @@ try: socket.socket().bind(('127.0.0.1', 79))
 except PermissionError: print('denied')
 p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); p.settimeout(5)
 p.sendto(bytes([8, 0, 0, 0, 0, 0, 0, 1]) + b'hi', ('127.0.0.1', 0)); print(p.recv(100)[-2:])
+try: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+except PermissionError: print('no raw')
 try: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
 except OSError: print('no sctp')
 ",
@@ -158,7 +160,7 @@ except OSError: print('no sctp')
     assert_eq!(code(&output), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "answer\nrefused\ndenied\nb'hi'\nno sctp\n"
+        "answer\nrefused\ndenied\nb'hi'\nno raw\nno sctp\n"
     );
     let _ = server.kill();
     let output = server.wait_with_output().unwrap();

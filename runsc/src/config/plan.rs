@@ -90,12 +90,17 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
             process.seccomp = Some(program);
         }
     }
+    // A name that is not given is the one that a new namespace begins with.
+    let inherited = rustix::system::uname();
     let container = ContainerConfig {
         id: id.to_owned(),
         root_gofer_mount: 0,
         root_readonly,
         root_overlay,
-        hostname: host_name("hostname", spec.hostname().as_deref())?,
+        hostname: host_name(
+            "hostname",
+            spec.hostname().as_deref().or(inherited.nodename().to_str().ok()),
+        )?,
         domainname: host_name("domainname", spec.domainname().as_deref())?,
         mounts: mount_list,
         masked_paths: paths("maskedPaths", linux.and_then(|l| l.masked_paths().as_deref()))?,

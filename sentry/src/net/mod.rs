@@ -245,6 +245,7 @@ pub fn create(cx: &Cx, family: i32, kind: i32, protocol: i32) -> Result<Arc<dyn 
     let on_host = cx.task.kernel.config.network == NetworkMode::Host && Arc::ptr_eq(&ns, &cx.task.kernel.net);
     match family {
         _ if on_host && host::serves(family, kind, protocol) => host::create(cx, ns, family, kind, protocol),
+        _ if on_host && host::refuses(family, kind) => Err(Errno::EPERM),
         af::UNIX => Ok(unix::create(&cx.task, ns, kind, protocol)?),
         af::INET | af::INET6 => inet::create(cx, ns, family, kind, protocol),
         af::NETLINK => Ok(netlink::create(cx, ns, kind, protocol)?),

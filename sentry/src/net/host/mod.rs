@@ -72,6 +72,11 @@ pub fn serves(family: u16, kind: i32, protocol: i32) -> bool {
     }
 }
 
+/// Raw sockets take a capability that the Sentry has not, whatever the guest's: programs then try an echo socket.
+pub fn refuses(family: u16, kind: i32) -> bool {
+    matches!(family, af::INET | af::INET6) && kind == sock::RAW
+}
+
 /// `socket(2)`
 pub fn create(cx: &Cx, ns: Arc<NetNamespace>, family: u16, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
     let fd = host::socket(i32::from(family), kind, protocol)?;
