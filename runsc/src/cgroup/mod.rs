@@ -36,19 +36,25 @@ pub struct CgroupRecord {
     pub made: Vec<PathBuf>,
 }
 
+/// Puts on record what is about to be made, so that it is removed whenever this process dies.
+type Intent<'a> = &'a mut dyn FnMut(&CgroupRecord) -> Result<()>;
+
 /// Makes the container's group and sets its limits. None where the configuration asks for nothing.
-pub fn create(plan: &Plan, globals: &Globals, notes: &mut Vec<String>) -> Result<Option<CgroupRecord>> {
+pub fn create(
+    plan: &Plan,
+    globals: &Globals,
+    intent: Intent<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Option<CgroupRecord>> {
     let limited = plan.resources.as_ref().is_some_and(limits::limits_something);
     if plan.cgroups_path.is_none() && !limited {
         return Ok(None);
     }
     let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd_cgroup)?;
     let hierarchies = hierarchy::find()?;
-    let mut record = CgroupRecord {
-        dirs: Vec::new(),
-        made: Vec::new(),
-    };
-    match fill(&mut record, &hierarchies, &wanted, plan.resources.as_ref(), notes) {
+    let record = intended(&hierarchies, &wanted);
+    intent(&record)?;
+    match fill(&record, &hierarchies, plan.resources.as_ref(), notes) {
         Ok(()) => Ok(Some(record)),
         // An ordinary user rarely has a group of his own to divide.
         Err(e) if globals.is_rootless() => {
@@ -63,17 +69,30 @@ pub fn create(plan: &Plan, globals: &Globals, notes: &mut Vec<String>) -> Result
     }
 }
 
+/// What there will be.
+fn intended(hierarchies: &[Hierarchy], wanted: &Path) -> CgroupRecord {
+    let dirs: Vec<PathBuf> = hierarchies.iter().map(|h| h.directory(wanted)).collect();
+    let missing = |dir: &PathBuf| {
+        let mut missing: Vec<PathBuf> = dir
+            .ancestors()
+            .take_while(|d| !d.exists())
+            .map(Path::to_owned)
+            .collect();
+        missing.reverse();
+        missing
+    };
+    let made = dirs.iter().flat_map(missing).collect();
+    CgroupRecord { dirs, made }
+}
+
 fn fill(
-    record: &mut CgroupRecord,
+    record: &CgroupRecord,
     hierarchies: &[Hierarchy],
-    wanted: &Path,
     resources: Option<&LinuxResources>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    for hierarchy in hierarchies {
-        let dir = hierarchy.directory(wanted);
-        make(hierarchy, &dir, &mut record.made)?;
-        record.dirs.push(dir);
+    for (hierarchy, dir) in hierarchies.iter().zip(&record.dirs) {
+        make(hierarchy, dir)?;
     }
     if let Some(resources) = resources {
         limits::apply(resources, hierarchies, &record.dirs, notes)?;
@@ -82,12 +101,11 @@ fn fill(
 }
 
 /// Makes a group, without limits, for a container that runs already.
-pub fn adopt(id: &str) -> Result<CgroupRecord> {
-    let mut record = CgroupRecord {
-        dirs: Vec::new(),
-        made: Vec::new(),
-    };
-    match fill(&mut record, &hierarchy::find()?, Path::new(id), None, &mut Vec::new()) {
+pub fn adopt(id: &str, intent: Intent<'_>) -> Result<CgroupRecord> {
+    let hierarchies = hierarchy::find()?;
+    let record = intended(&hierarchies, Path::new(id));
+    intent(&record)?;
+    match fill(&record, &hierarchies, None, &mut Vec::new()) {
         Ok(()) => Ok(record),
         Err(e) => {
             remove(&record);
@@ -185,7 +203,7 @@ fn slice_path(slice: &str) -> Result<String> {
     Ok(path)
 }
 
-fn make(hierarchy: &Hierarchy, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+fn make(hierarchy: &Hierarchy, dir: &Path) -> Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|d| !d.exists()).collect();
     for dir in missing.into_iter().rev() {
         let what = || format!("cgroup {}", dir.display());
@@ -196,7 +214,6 @@ fn make(hierarchy: &Hierarchy, dir: &Path, made: &mut Vec<PathBuf>) -> Result<()
             Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
             other => other.context(what)?,
         }
-        made.push(dir.to_owned());
         hierarchy.inherit_cpuset(dir).context(what)?;
     }
     Ok(())

@@ -110,10 +110,14 @@ pub fn adopt(env: &Env<'_>, id: &str) -> Result<CgroupRecord> {
     if let Some(cgroup) = record.cgroup {
         return Ok(cgroup);
     }
-    let cgroup = cgroup::adopt(id)?;
-    record.cgroup = Some(cgroup.clone());
-    // On record before anything is in it: `delete` removes it.
-    container.write(&record)?;
+    let mut intent = |cgroup: &CgroupRecord| {
+        record.cgroup = Some(cgroup.clone());
+        container.write(&record)
+    };
+    let cgroup = cgroup::adopt(id, &mut intent).inspect_err(|_| {
+        record.cgroup = None;
+        let _ = container.write(&record);
+    })?;
     let own = [record.gofer, record.sandbox].into_iter().flatten();
     own.map(|process| process.pid)
         .try_for_each(|pid| cgroup::enter(&cgroup, pid))?;

@@ -37,13 +37,14 @@ pub fn exit_file(dir: &Path) -> PathBuf {
 pub fn start(dir: &Path) -> Result<()> {
     let path = start_fifo(dir);
     let what = || path.display().to_string();
-    // Without a reader, the sandbox is gone.
-    let fifo = rustix::fs::open(
-        &path,
-        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .context(what)?;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fifo = match rustix::fs::open(&path, flags, Mode::empty()) {
+        // A runsc that was killed has told it already, and could not write that down.
+        Err(Errno::NOENT) => return Ok(()),
+        // Likewise: the sandbox has read it, and closed its end.
+        Err(Errno::NXIO) => return std::fs::remove_file(&path).context(what),
+        other => other.context(what)?,
+    };
     rustix::io::write(&fifo, &[1]).context(what)?;
     drop(fifo);
     std::fs::remove_file(&path).context(what)

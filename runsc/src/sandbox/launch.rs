@@ -83,7 +83,11 @@ pub fn launch(
     jail::enough_fds()?;
     let image = program::sealed_copy()?;
     let mut notes = Vec::new();
-    let cgroup = cgroup::create(&plan, env.globals, &mut notes)?;
+    let mut intent = |cgroup: &cgroup::CgroupRecord| {
+        record.cgroup = Some(cgroup.clone());
+        container.write(record)
+    };
+    let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
     notes.iter().for_each(|note| env.log.warn(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;

@@ -7,6 +7,7 @@
     reason = "helpers of a test may fail it"
 )]
 
+mod crash;
 mod host;
 mod lifecycle;
 mod verbs;
