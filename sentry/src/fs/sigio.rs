@@ -34,9 +34,8 @@ impl Listener for Sender {
         if owner.id == 0 {
             return;
         }
-        // Sending takes locks of the task tree, which a waker may not: from a task of its own.
-        let executor = kernel.executor.clone();
-        executor.spawn(async move {
+        let sender = kernel.clone();
+        soon(&kernel, move || {
             let number = if owner.signal == 0 {
                 Signal::SIGIO.number()
             } else {
@@ -66,13 +65,12 @@ impl Listener for Sender {
             } else {
                 info
             };
-            send(&kernel, owner, info);
+            send(&sender, owner, info);
         });
     }
 }
 
-/// Tells the file's owner of something that is no readiness (`POLL_MSG`): leases, `F_NOTIFY`. From a task of its own, since
-/// callers may hold locks of the file system.
+/// Tells the file's owner of something that is no readiness (`POLL_MSG`): leases, `F_NOTIFY`.
 pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
     /// `POLLIN | POLLRDNORM | POLLMSG`
     const BAND: i64 = 0x441;
@@ -91,8 +89,16 @@ pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
             detail: Detail::Poll { band: BAND, fd },
         },
     };
-    let (executor, kernel) = (kernel.executor.clone(), kernel.clone());
-    executor.spawn(async move { send(&kernel, owner, info) });
+    let sender = kernel.clone();
+    soon(kernel, move || send(&sender, owner, info));
+}
+
+/// Sending takes locks of the task tree, which a waker may not: at the end of the call that woke, or else from a task of its own.
+fn soon(kernel: &Arc<Kernel>, work: impl FnOnce() + Send + 'static) {
+    match crate::task::current() {
+        Some(task) => task.defer(Box::new(work)),
+        None => kernel.executor.spawn(async move { work() }),
+    }
 }
 
 /// Starts or ends signalling.

@@ -175,6 +175,7 @@ pub fn notify(dentry: &Arc<Dentry>, event: u32) {
             }
         }
     }
+    dnotify::fire(inode, event);
     for mark in inode.watches.list() {
         mark.deliver(event, b"", 0);
     }

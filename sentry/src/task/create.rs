@@ -110,6 +110,8 @@ impl Task {
             cpu_ns: AtomicU64::new(0),
             system_ns: AtomicU64::new(0),
             call: Mutex::default(),
+            later: Mutex::default(),
+            has_later: AtomicBool::new(false),
             vfork: Mutex::new(None),
         });
         task.group.state.lock().threads.push(task.clone());

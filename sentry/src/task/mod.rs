@@ -104,9 +104,15 @@ pub struct Task {
     system_ns: AtomicU64,
     /// The call in progress, or the last one (`/proc/PID/syscall`).
     pub(crate) call: Mutex<Option<Call>>,
+    /// What its call has left to be done once no lock is held: signals that come of it.
+    later: Mutex<Vec<Later>>,
+    has_later: AtomicBool,
     /// The parent sleeps in `vfork(2)` until this is kept.
     vfork: Mutex<Option<Arc<vfork::Vfork>>>,
 }
+
+/// Work put off until the end of a call.
+type Later = Box<dyn FnOnce() + Send>;
 
 /// A system call as `/proc/PID/syscall` shows it.
 #[derive(Clone, Copy)]
@@ -304,6 +310,19 @@ impl Task {
 
     fn add_system_ns(&self, ns: u64) {
         self.system_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// Does this once the call in progress holds no lock any more, before its result is seen.
+    pub(crate) fn defer(&self, work: Later) {
+        self.later.lock().push(work);
+        self.has_later.store(true, Ordering::SeqCst);
+    }
+
+    fn run_later(&self) {
+        if self.has_later.swap(false, Ordering::SeqCst) {
+            let all = std::mem::take(&mut *self.later.lock());
+            all.into_iter().for_each(|work| work());
+        }
     }
 
     /// Notes the processor time that the platform has counted.

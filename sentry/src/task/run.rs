@@ -83,6 +83,7 @@ async fn syscall(cx: &mut Cx) {
     if let Some(result) = call(cx, traced).await {
         finish(cx, result);
     }
+    cx.task.run_later();
     if traced {
         after_traced(cx).await;
     }

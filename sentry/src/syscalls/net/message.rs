@@ -69,8 +69,7 @@ async fn send_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &
                 }
                 advance(&mut iov, n);
             }
-            // The queue of errors is never waited for.
-            Err(Errno::EAGAIN) if msg.flags.intersects(MsgFlags::DONTWAIT | MsgFlags::ERRQUEUE) => {
+            Err(Errno::EAGAIN) if msg.flags.contains(MsgFlags::DONTWAIT) => {
                 break Errno::EAGAIN.into();
             }
             Err(Errno::EAGAIN) => {
@@ -119,7 +118,10 @@ async fn recv_all(cx: &mut Cx, socket: &Arc<dyn Socket>, mut iov: IoVecs, msg: &
                 msg.more = true;
                 advance(&mut iov, n);
             }
-            Err(Errno::EAGAIN) if msg.flags.contains(MsgFlags::DONTWAIT) => break Errno::EAGAIN.into(),
+            // The queue of errors is never waited for.
+            Err(Errno::EAGAIN) if msg.flags.intersects(MsgFlags::DONTWAIT | MsgFlags::ERRQUEUE) => {
+                break Errno::EAGAIN.into();
+            }
             Err(Errno::EAGAIN) => {
                 if blocker.is_none() {
                     limit = deadline(limit_ns);
