@@ -34,6 +34,8 @@ pub struct Container {
     terminal: Mutex<Option<Stdio>>,
     /// Processes of `runsc exec` whose end has not been told yet.
     pub(super) execs: AtomicUsize,
+    /// Requests whose reply is not sent yet: a signal may end the container before.
+    pub(super) answering: AtomicUsize,
 }
 
 fn failed(message: impl Into<String>) -> Reply {
@@ -64,6 +66,7 @@ impl Container {
             waiting: Mutex::new(Some(cx)),
             terminal: Mutex::new(Some(stdio)),
             execs: AtomicUsize::new(0),
+            answering: AtomicUsize::new(0),
         })
     }
 
@@ -95,7 +98,8 @@ impl Container {
         }
         // Those that `runsc exec` started are being killed: whoever waits for them hears of it.
         let end = Executor::now().saturating_add(LAST_WORDS_NS);
-        while self.execs.load(Ordering::SeqCst) > 0 && Executor::now() < end {
+        let told = || self.execs.load(Ordering::SeqCst) == 0 && self.answering.load(Ordering::SeqCst) == 0;
+        while !told() && Executor::now() < end {
             crate::wait::sleep_until(&self.kernel.executor, Executor::now() + 500_000).await;
         }
         status

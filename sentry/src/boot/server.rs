@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno as HostErrno;
 use rustix::net::{
@@ -67,7 +68,16 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Conta
                     Box::pin(exec::serve(&connection, &container, &process, fds, &extra));
                 return serve.await;
             }
-            Ok(request) => container.answer(request).await,
+            Ok(request) => {
+                container.answering.fetch_add(1, Ordering::SeqCst);
+                let reply = container.answer(request).await;
+                let sent = send(&connection, &reply);
+                container.answering.fetch_sub(1, Ordering::SeqCst);
+                if !sent {
+                    return;
+                }
+                continue;
+            }
             Err(e) => Reply::Failed {
                 message: format!("control request: {e}"),
                 exit_code: 128,
