@@ -81,7 +81,7 @@ pub fn launch(
     plan: Plan,
 ) -> Result<Launched> {
     jail::enough_fds()?;
-    let image = program::sealed_copy()?;
+    let image = program::open()?;
     let mut notes = Vec::new();
     let mut intent = |cgroup: &cgroup::CgroupRecord| {
         record.cgroup = Some(cgroup.clone());
