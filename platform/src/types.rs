@@ -71,6 +71,9 @@ bitflags! {
         const NORESERVE = 2;
         /// `MAP_POPULATE`
         const POPULATE = 4;
+        /// The guest may write the file through this mapping. Without it the guest process sees a read-only descriptor,
+        /// whatever the Sentry's own is (S2).
+        const WRITABLE = 8;
     }
 }
 
@@ -88,8 +91,7 @@ pub enum MemOp {
         prot: Prot,
         /// How.
         flags: MapFlags,
-        /// What to map at which byte offset; anonymous memory without. The fd is opened read-only unless the guest has
-        /// the file open for writing and maps it shared (S2).
+        /// What to map at which byte offset; anonymous memory without.
         file: Option<(Arc<OwnedFd>, u64)>,
     },
     /// `munmap(2)`.

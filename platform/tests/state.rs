@@ -174,7 +174,7 @@ guest_code!(
 fn files_are_mapped_and_leave_no_fd() {
     let sandbox = Sandbox::new();
     block_on(async {
-        for flags in [MapFlags::empty(), MapFlags::SHARED] {
+        for flags in [MapFlags::empty(), MapFlags::SHARED | MapFlags::WRITABLE] {
             let (space, mut ctx) = sandbox.load(filer()).await;
             let fd = Arc::new(file(&[5, 0, 0, 0, 0, 0, 0, 0]));
             let prot = Prot::READ | Prot::WRITE;
@@ -212,7 +212,7 @@ fn a_failed_operation_is_told_and_undoes_the_rest() {
             addr: 0x60_0000,
             len: 4096,
             prot,
-            flags: MapFlags::SHARED,
+            flags: MapFlags::SHARED | MapFlags::WRITABLE,
             file,
         };
         for flush in [false, true] {

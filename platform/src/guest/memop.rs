@@ -1,9 +1,13 @@
 //! Memory operations as the system calls that carry them out in the guest process.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use abi::errno::Result;
 use abi::nr;
 use abi::regs::PAGE_SIZE;
 
 use super::layout::GUEST_END;
+use super::procfs;
 use crate::{MapFlags, MemOp};
 
 const MAP_FIXED: u64 = 0x10;
@@ -49,13 +53,36 @@ pub(crate) fn call(op: &MemOp, fd: u64) -> (u32, [u64; 6]) {
     }
 }
 
-/// The file that an operation maps.
-pub(crate) fn file(op: &MemOp) -> Option<&std::os::fd::OwnedFd> {
+/// The file that an operation maps, as the guest process may have it (S2).
+pub(crate) fn file<'a>(op: &'a MemOp, proc_fd: Option<&OwnedFd>) -> Option<Result<Lent<'a>>> {
     match op {
         MemOp::Map {
-            file: Some((file, _)), ..
-        } => Some(file),
+            file: Some((file, _)),
+            flags,
+            ..
+        } => Some(if flags.contains(MapFlags::WRITABLE) {
+            Ok(Lent::Own(file))
+        } else {
+            procfs::read_only(proc_fd, file).map(|narrowed| narrowed.map_or(Lent::Own(file), Lent::Narrowed))
+        }),
         _ => None,
+    }
+}
+
+/// A descriptor to be lent.
+pub(crate) enum Lent<'a> {
+    /// The Sentry's.
+    Own(&'a OwnedFd),
+    /// Another for the same file.
+    Narrowed(OwnedFd),
+}
+
+impl AsFd for Lent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Lent::Own(fd) => fd.as_fd(),
+            Lent::Narrowed(fd) => fd.as_fd(),
+        }
     }
 }
 

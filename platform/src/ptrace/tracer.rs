@@ -1,7 +1,7 @@
 //! What only the tracer's thread can do: look at stopped threads, have them make calls, let them go on.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use abi::Errno;
@@ -254,7 +254,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Puts a file into a process; its number there. The thread makes a call that only the Sentry answers.
-    pub(super) fn lend(&self, thread: &Thread, file: &OwnedFd) -> Result<Result<u64, Errno>, Gone> {
+    pub(super) fn lend(&self, thread: &Thread, file: &impl AsFd) -> Result<Result<u64, Errno>, Gone> {
         let Some(facts) = self.hub.facts.get() else {
             return Ok(Err(Errno::EAGAIN));
         };

@@ -102,8 +102,9 @@ impl Tracer<'_> {
     }
 
     fn operation(&self, thread: &Thread, op: &MemOp) -> Result<Result<(), abi::Errno>, Gone> {
-        let fd = match memop::file(op) {
-            Some(file) => match self.lend(thread, file)? {
+        let fd = match memop::file(op, self.hub.proc_fd.as_deref()) {
+            Some(Err(errno)) => return Ok(Err(errno)),
+            Some(Ok(file)) => match self.lend(thread, &file)? {
                 Ok(fd) => Some(fd),
                 Err(errno) => return Ok(Err(errno)),
             },

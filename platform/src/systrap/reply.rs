@@ -37,10 +37,13 @@ impl Batch {
     /// Adds an operation. A file is put into the process now, which needs the notification that its thread waits in.
     pub(super) fn push_op(&mut self, thread: &Thread, bell: Option<u64>, op: MemOp) -> Result<(), (MemOp, Errno)> {
         let first = self.orders.len();
-        match memop::file(&op) {
+        let hub = thread.process.hub.upgrade();
+        let proc_fd = hub.as_ref().and_then(|hub| hub.proc_fd.as_deref());
+        match memop::file(&op, proc_fd) {
             None => self.push(order(memop::call(&op, 0))),
             Some(file) => {
-                let fd = match lend(thread, bell, file) {
+                let lent = file.and_then(|file| lend(thread, bell, &file));
+                let fd = match lent {
                     Ok(fd) => fd,
                     Err(errno) => return Err((op, errno)),
                 };
@@ -103,7 +106,7 @@ pub(super) fn copy(addr: u64, len: usize, offset: usize) -> Order {
     }
 }
 
-fn lend(thread: &Thread, bell: Option<u64>, file: &std::os::fd::OwnedFd) -> Result<u64, Errno> {
+fn lend(thread: &Thread, bell: Option<u64>, file: &impl std::os::fd::AsFd) -> Result<u64, Errno> {
     let (Some(hub), Some(id)) = (thread.process.hub.upgrade(), bell) else {
         return Err(Errno::EAGAIN);
     };

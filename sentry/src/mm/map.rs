@@ -76,6 +76,10 @@ fn map_flags(flags: VmaFlags, populate: bool) -> MapFlags {
     out.set(MapFlags::SHARED, flags.contains(VmaFlags::SHARED));
     out.set(MapFlags::NORESERVE, flags.contains(VmaFlags::NORESERVE));
     out.set(MapFlags::POPULATE, populate);
+    out.set(
+        MapFlags::WRITABLE,
+        flags.contains(VmaFlags::SHARED | VmaFlags::MAYWRITE),
+    );
     out
 }
 
