@@ -48,7 +48,6 @@ impl Kernel {
     pub fn new(platform: Arc<dyn Platform>, executor: Arc<Executor>, config: SandboxConfig) -> Arc<Kernel> {
         let root_user_ns = UserNamespace::root(0xeffffffd);
         let tasks = TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone()));
-        tasks.set_limit(config.pids_limit);
         Arc::new(Kernel {
             platform,
             executor,

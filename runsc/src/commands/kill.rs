@@ -42,12 +42,12 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
     {
         return Ok(0);
     }
-    let sent = control::signal(&env.store.dir(&args.id), &args.id, signal, args.all);
+    let sent = control::signal(&env.store.sandbox_dir(&record), &args.id, signal, args.all);
     if status == Status::Paused && signal == Signal::KILL.as_raw() && sent.is_ok() {
         // Nothing else would be seen before `resume`.
         let (container, mut record) = super::pause::open(env, &args.id)?;
         if record.status() == Status::Paused
-            && let Err(e) = super::pause::thaw(&container, &mut record)
+            && let Err(e) = super::pause::thaw(env, &container, &mut record)
             && record.status() != Status::Stopped
         {
             return Err(e);

@@ -27,7 +27,7 @@ pub fn pause(env: &Env<'_>, id: &str) -> Result<i32> {
     };
     // First on record: if this runsc dies in between, `resume` puts things right.
     container.write(&record)?;
-    control::pause(container.dir()).inspect_err(|_| {
+    control::pause(&env.store.sandbox_dir(&record), id).inspect_err(|_| {
         record.phase = before;
         let _ = container.write(&record);
     })?;
@@ -42,13 +42,13 @@ pub fn resume(env: &Env<'_>, id: &str) -> Result<i32> {
             record.status().name()
         )));
     }
-    thaw(&container, &mut record)?;
+    thaw(env, &container, &mut record)?;
     Ok(0)
 }
 
 /// Lets a paused container go on.
-pub fn thaw(container: &Container, record: &mut Record) -> Result<()> {
-    control::resume(container.dir())?;
+pub fn thaw(env: &Env<'_>, container: &Container, record: &mut Record) -> Result<()> {
+    control::resume(&env.store.sandbox_dir(record), &record.id)?;
     record.phase = Phase::Started;
     container.write(record)
 }

@@ -81,7 +81,7 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
     if env.store.load(&args.id)?.cgroup.is_none() {
         adopt(env, &args.id)?;
     }
-    let (container, record) = open(env, &args.id)?;
+    let (_container, record) = open(env, &args.id)?;
     if !matches!(record.status(), Status::Created | Status::Running | Status::Paused) {
         return Err(Error::new(format!(
             "container not running: {} is {}",
@@ -99,7 +99,11 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
         env.log.warn(&renamed(&Error::new(note)).to_string());
     }
     if let Some(pids) = resources.pids().as_ref().filter(|pids| pids.limit() != 0) {
-        control::update(container.dir(), &args.id, u64::try_from(pids.limit()).ok())?;
+        control::update(
+            &env.store.sandbox_dir(&record),
+            &args.id,
+            u64::try_from(pids.limit()).ok(),
+        )?;
     }
     Ok(0)
 }
@@ -121,6 +125,10 @@ pub fn adopt(env: &Env<'_>, id: &str) -> Result<CgroupRecord> {
     let own = [record.gofer, record.sandbox].into_iter().flatten();
     own.map(|process| process.pid)
         .try_for_each(|pid| cgroup::enter(&cgroup, pid))?;
+    if record.pod.is_some() {
+        // Its guest's processes are in the pod's group.
+        return Ok(cgroup);
+    }
     // What the moved ones start is in it; those there before are not. A round without a newcomer was the last.
     record.cgroup = None;
     let mut moved = Vec::new();

@@ -26,7 +26,7 @@ pub fn run(env: &Env<'_>, args: &WaitArgs) -> Result<i32> {
             if record.status() == Status::Stopped {
                 return Err(Error::new(format!("container not running: {}", args.id)));
             }
-            control::wait(&dir, &args.id, pid)?
+            control::wait(&env.store.sandbox_dir(&record), &args.id, pid)?
         }
         None => first_process(&dir, &record)?,
     };

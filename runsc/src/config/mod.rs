@@ -11,6 +11,7 @@ mod namespaces;
 #[cfg(test)]
 mod nonsense;
 mod plan;
+mod pod;
 mod process;
 mod read;
 mod seccomp;
@@ -19,8 +20,9 @@ pub use capabilities::all_capabilities;
 pub use default_spec::default_spec;
 pub use hooks::{Hook, Hooks};
 pub use mounts::GoferMount;
-pub use namespaces::{IdMap, Network};
+pub use namespaces::{IdMap, Network, Wish, Wishes};
 pub use plan::{Plan, plan};
+pub use pod::Role;
 pub use process::process_config;
 pub use read::{Bundle, parse, read_bundle, read_file};
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
 
 use super::bad;
+use super::pod::Role;
 use crate::error::Result;
 
 /// (id in the container, id outside, how many).
@@ -22,17 +23,37 @@ pub enum Network {
     Inherit,
 }
 
+/// A namespace of the guest's, as config.json wants it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Not in the list.
+    #[default]
+    None,
+    New,
+    Join(PathBuf),
+}
+
+/// Namespaces that containers of a pod can share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    pub pid: Wish,
+    pub ipc: Wish,
+    pub uts: Wish,
+}
+
 /// What the list comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces {
     pub network: Network,
+    pub wishes: Wishes,
     pub uid_map: IdMap,
     pub gid_map: IdMap,
 }
 
-pub fn namespaces(linux: Option<&Linux>, notes: &mut Vec<String>) -> Result<Namespaces> {
+pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -> Result<Namespaces> {
     let mut out = Namespaces {
         network: Network::Inherit,
+        wishes: Wishes::default(),
         uid_map: Vec::new(),
         gid_map: Vec::new(),
     };
@@ -56,7 +77,19 @@ pub fn namespaces(linux: Option<&Linux>, notes: &mut Vec<String>) -> Result<Name
                 format_args!("{path:?} is not absolute"),
             ));
         }
+        let wish = path.as_ref().map_or(Wish::New, |path| Wish::Join(path.clone()));
+        match typ {
+            LinuxNamespaceType::Pid => out.wishes.pid = wish,
+            LinuxNamespaceType::Ipc => out.wishes.ipc = wish,
+            LinuxNamespaceType::Uts => out.wishes.uts = wish,
+            _ => {}
+        }
+        let shared = matches!(
+            typ,
+            LinuxNamespaceType::Pid | LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts
+        );
         match (typ, path) {
+            (_, Some(_)) if shared && matches!(role, Role::Member(_)) => {}
             (LinuxNamespaceType::Network, None) => out.network = Network::New,
             (LinuxNamespaceType::Network, Some(path)) => out.network = Network::Join(path.clone()),
             (LinuxNamespaceType::User, None) => user = true,

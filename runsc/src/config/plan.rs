@@ -8,8 +8,9 @@ use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
-    process, seccomp,
+    pod, process, seccomp,
 };
+use super::{Role, Wishes};
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
 
@@ -19,6 +20,8 @@ pub struct Plan {
     pub gofer: Vec<GoferMount>,
     pub rootfs: PathBuf,
     pub network: Network,
+    pub wishes: Wishes,
+    pub role: Role,
     /// Of the Gofer's own user namespace, for ordinary users; empty: it has none.
     pub gofer_uid_map: IdMap,
     pub gofer_gid_map: IdMap,
@@ -31,6 +34,15 @@ pub struct Plan {
     pub annotations: BTreeMap<String, String>,
     pub hooks: Hooks,
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Most tasks of the guest.
+    pub fn pids_limit(&self) -> Option<u64> {
+        let pids = self.resources.as_ref().and_then(|r| r.pids().as_ref());
+        pids.and_then(|p| u64::try_from(p.limit()).ok())
+            .filter(|limit| *limit > 0)
+    }
 }
 
 /// Judges a bundle's configuration.
@@ -71,7 +83,9 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     let root_overlay = overlay(id, &globals.overlay2, &mut gofer, &mut scratch)?;
 
     let linux = spec.linux().as_ref();
-    let ns = namespaces::namespaces(linux, &mut notes)?;
+    let annotations: BTreeMap<String, String> = spec.annotations().clone().into_iter().flatten().collect();
+    let role = pod::role(&annotations)?;
+    let ns = namespaces::namespaces(linux, &role, &mut notes)?;
     // With a user namespace the Gofer lives in it: the host itself checks and translates the ids of files.
     let gofer_maps = if globals.is_rootless() {
         rootless_maps(&ns)
@@ -94,6 +108,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     let inherited = rustix::system::uname();
     let container = ContainerConfig {
         id: id.to_owned(),
+        pod: role == Role::Sandbox,
         root_gofer_mount: 0,
         root_readonly,
         root_overlay,
@@ -129,18 +144,15 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         gofer,
         rootfs,
         network: ns.network,
+        wishes: ns.wishes,
+        role,
         gofer_uid_map: gofer_maps.0,
         gofer_gid_map: gofer_maps.1,
         cgroups_path,
         resources,
         scratch,
         hide: Vec::new(),
-        annotations: spec
-            .annotations()
-            .iter()
-            .flatten()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
+        annotations,
         hooks: hooks::hooks(spec.hooks().as_ref())?,
         notes,
     })

@@ -73,14 +73,28 @@ pub fn signal(dir: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     )?)
 }
 
-/// Stops every task of the sandbox.
-pub fn pause(dir: &Path) -> Result<()> {
-    done(request(dir, &Request::Pause)?)
+/// Stops every task of a container.
+pub fn pause(dir: &Path, id: &str) -> Result<()> {
+    let container = id.to_owned();
+    done(request(dir, &Request::Pause { container })?)
 }
 
 /// Lets them go on.
-pub fn resume(dir: &Path) -> Result<()> {
-    done(request(dir, &Request::Resume)?)
+pub fn resume(dir: &Path, id: &str) -> Result<()> {
+    let container = id.to_owned();
+    done(request(dir, &Request::Resume { container })?)
+}
+
+/// Lets a container of a pod run.
+pub fn start_joined(dir: &Path, id: &str) -> Result<()> {
+    let container = id.to_owned();
+    done(request(dir, &Request::Start { container })?)
+}
+
+/// Ends what runs of a container of a pod.
+pub fn leave(dir: &Path, id: &str) -> Result<()> {
+    let container = id.to_owned();
+    done(request(dir, &Request::Leave { container })?)
 }
 
 /// Changes the limits that the guest's kernel keeps.

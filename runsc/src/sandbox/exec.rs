@@ -33,7 +33,7 @@ pub fn run(env: &Env<'_>, record: &Record, exec: &Exec) -> Result<i32> {
     } else {
         Some(foreground::Signals::catch()?)
     };
-    let connection = Connection::new(&env.store.dir(&record.id))?;
+    let connection = Connection::new(&env.store.sandbox_dir(record))?;
     let terminal = start(&connection, record, exec)?;
     let dirs = record.cgroup.as_ref().map_or_else(Vec::new, |c| c.dirs.clone());
     let Some(signals) = signals else {
@@ -92,6 +92,8 @@ fn detach(connection: Connection, terminal: Option<OwnedFd>, cgroup: Vec<PathBuf
     let message = message_file(&StubMessage {
         cgroup,
         terminal: terminal.is_some(),
+        exit: false,
+        die_with_parent: false,
     })?;
     let null = std::fs::File::options()
         .read(true)

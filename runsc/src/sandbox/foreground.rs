@@ -94,6 +94,7 @@ fn exit_code(launched: &Launched) -> Result<i32> {
         .ok_or_else(|| Error::new("the sandbox has no exit status"))?;
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(code),
+        (None, Some(signal)) if launched.stands_for_guest() => Ok(128 + signal),
         (None, Some(signal)) => {
             // A guest's end is an exit code of the sandbox; this was done to the sandbox itself.
             let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);

@@ -28,8 +28,8 @@ use crate::{cgroup, log};
 pub struct Launched {
     sandbox: Process,
     pub pidfd: OwnedFd,
-    ready: OwnedFd,
-    gofer_ready: OwnedFd,
+    /// Where the Sentry and the Gofer report; none in a pod, whose containers are built before this is made.
+    reports: Option<(OwnedFd, OwnedFd)>,
     /// Write end of the start pipe, held by a runsc in the foreground.
     start: Option<OwnedFd>,
     _gofer_pidfd: OwnedFd,
@@ -144,12 +144,7 @@ pub fn launch(
         exclusive_rootfs: env.globals.file_access == FileAccess::Exclusive,
         cpus,
         total_memory: total_memory(&plan),
-        pids_limit: plan
-            .resources
-            .as_ref()
-            .and_then(|r| r.pids().as_ref())
-            .and_then(|p| u64::try_from(p.limit()).ok())
-            .filter(|limit| *limit > 0),
+        pids_limit: plan.pids_limit(),
     };
     let mode = sandbox.network;
     let outside = network::own();
@@ -182,25 +177,43 @@ pub fn launch(
     Ok(Launched {
         sandbox: process,
         pidfd,
-        ready,
-        gofer_ready,
+        reports: Some((ready, gofer_ready)),
         start: start_write,
         _gofer_pidfd: gofer_pidfd,
     })
 }
 
 impl Launched {
+    /// A container of a pod, by the process that stands for it.
+    pub fn joined(sandbox: Process, pidfd: OwnedFd, gofer_pidfd: OwnedFd) -> Self {
+        Self {
+            sandbox,
+            pidfd,
+            reports: None,
+            start: None,
+            _gofer_pidfd: gofer_pidfd,
+        }
+    }
+
+    /// Whether the process is one that ends exactly as the guest's did.
+    pub fn stands_for_guest(&self) -> bool {
+        self.reports.is_none()
+    }
+
     pub fn pid(&self) -> i32 {
         self.sandbox.pid
     }
 
     /// Waits until the container is built.
     pub fn wait_ready(&self) -> Result<()> {
-        let trouble = read_to_end(self.gofer_ready.as_fd())?;
+        let Some((ready, gofer_ready)) = &self.reports else {
+            return Ok(());
+        };
+        let trouble = read_to_end(gofer_ready.as_fd())?;
         if !trouble.is_empty() {
             return Err(Error::new(trouble));
         }
-        let text = read_to_end(self.ready.as_fd())?;
+        let text = read_to_end(ready.as_fd())?;
         let Some(line) = text.lines().next() else {
             return Err(Error::new("the sandbox ended while it was started"));
         };
@@ -225,7 +238,7 @@ impl Launched {
 }
 
 /// As much as comes until the other side closes; a report is short.
-fn read_to_end(fd: BorrowedFd<'_>) -> Result<String> {
+pub fn read_to_end(fd: BorrowedFd<'_>) -> Result<String> {
     let mut text = String::new();
     let file = File::from(fd.try_clone_to_owned().context(|| "report")?);
     file.take(1 << 16)
@@ -234,7 +247,7 @@ fn read_to_end(fd: BorrowedFd<'_>) -> Result<String> {
     Ok(text)
 }
 
-fn connections(count: u32) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+pub fn connections(count: u32) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
     let pair = |_| rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let pairs = (0..count)
         .map(pair)
@@ -252,7 +265,7 @@ pub fn message_file<T: serde::Serialize>(message: &T) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn start_gofer(
+pub fn start_gofer(
     env: &Env<'_>,
     image: &OwnedFd,
     plan: &Plan,
@@ -314,7 +327,7 @@ fn spawn_sentry(image: &OwnedFd, donated: &Donated, network: CloneFlags, rootles
         .or_else(|_| start_process(image, "runsc-sandbox", "boot", donated, namespaces, None, false))
 }
 
-type Started = platform::host::spawn::Held;
+pub type Started = platform::host::spawn::Held;
 
 fn start_process(
     image: &OwnedFd,
@@ -348,7 +361,7 @@ fn start_process(
 }
 
 /// The hooks of `create`, in the runtime-spec's order.
-fn create_hooks(env: &Env<'_>, record: &Record, hooks: &Hooks, sandbox: i32, gofer: i32) -> Result<()> {
+pub fn create_hooks(env: &Env<'_>, record: &Record, hooks: &Hooks, sandbox: i32, gofer: i32) -> Result<()> {
     hooks::stage(Stage::Prestart, hooks, record, sandbox, None)?;
     hooks::stage(Stage::CreateRuntime, hooks, record, sandbox, None)?;
     if hooks.create_container.is_empty() {
@@ -364,7 +377,7 @@ fn create_hooks(env: &Env<'_>, record: &Record, hooks: &Hooks, sandbox: i32, gof
 }
 
 /// Puts a held process where it belongs.
-fn settle(held: &Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<()> {
+pub fn settle(held: &Started, cgroup: Option<&cgroup::CgroupRecord>, oom_score_adj: i32) -> Result<()> {
     if let Some(cgroup) = cgroup {
         cgroup::enter(cgroup, held.pid())?;
     }
@@ -404,7 +417,7 @@ fn start_pipe(container: &Container, foreground: bool) -> Result<(OwnedFd, Optio
 }
 
 /// Where the Sentry leaves its last words.
-fn exit_file(container: &Container) -> Result<OwnedFd> {
+pub fn exit_file(container: &Container) -> Result<OwnedFd> {
     let path = control::exit_file(container.dir());
     let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
     file.map(OwnedFd::from).context(|| path.display().to_string())
@@ -424,7 +437,7 @@ fn own_stderr() -> Result<OwnedFd> {
 }
 
 /// Whether both processes may keep this one's standard error: in the foreground, and for those who look for a fault.
-fn keeps_stderr(env: &Env<'_>, start: &Start) -> bool {
+pub fn keeps_stderr(env: &Env<'_>, start: &Start) -> bool {
     let debug = env.globals.debug || env.globals.strace;
     start.foreground || debug && start.terminal == Terminal::None
 }

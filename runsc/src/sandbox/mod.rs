@@ -6,6 +6,7 @@ pub mod exec;
 mod foreground;
 mod gofer;
 mod jail;
+mod join;
 mod launch;
 mod network;
 mod places;
@@ -27,7 +28,7 @@ pub use terminal::have_own as have_own_terminal;
 
 use crate::cgroup;
 use crate::commands::Env;
-use crate::config::Plan;
+use crate::config::{Plan, Role};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Stage};
 use crate::log;
@@ -78,13 +79,18 @@ pub fn run_detached(env: &Env<'_>, container: Container, start: &Start, plan: Pl
 
 /// Lets the process of a created container run. If a hook fails, the container is stopped.
 pub fn start(env: &Env<'_>, container: &Container, record: &mut Record) -> Result<()> {
-    begin(env, container, record, || control::start(container.dir()))
+    let (dir, id) = (env.store.sandbox_dir(record), record.id.clone());
+    let joined = record.pod.is_some();
+    begin(env, container, record, || match joined {
+        true => control::start_joined(&dir, &id),
+        false => control::start(container.dir()),
+    })
 }
 
 /// `go` is what lets the process run.
-fn begin(_env: &Env<'_>, container: &Container, record: &mut Record, go: impl FnOnce() -> Result<()>) -> Result<()> {
+fn begin(env: &Env<'_>, container: &Container, record: &mut Record, go: impl FnOnce() -> Result<()>) -> Result<()> {
     let kept = hooks::load(container.dir());
-    hooks::start_container(container.dir(), &kept, record).inspect_err(|_| stop(record))?;
+    hooks::start_container(&env.store.sandbox_dir(record), &kept, record).inspect_err(|_| stop(record))?;
     go()?;
     record.phase = Phase::Started;
     container.write(record)?;
@@ -111,8 +117,12 @@ pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Re
     };
     let id = record_id(&plan);
     let (container, mut record, launched) = build(env, container, start, plan)?;
-    let dir = container.dir().to_owned();
-    let begun = begin(env, &container, &mut record, || launched.go());
+    let dir = env.store.sandbox_dir(&record);
+    let joined = record.pod.is_some();
+    let begun = begin(env, &container, &mut record, || match joined {
+        true => control::start_joined(&dir, &id),
+        false => launched.go(),
+    });
     let outcome = begun.and_then(|()| {
         // Other commands may now have the container.
         drop(container);
@@ -152,6 +162,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
         foreground: start.foreground && !start.keep,
         sandbox: None,
         gofer: None,
+        pod: None,
         cgroup: None,
         scratch: plan.scratch.clone(),
     };
@@ -173,7 +184,13 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         use crate::error::Context;
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
     }
-    let launched = launch::launch(env, container, record, start, plan)?;
+    let launched = match &plan.role {
+        Role::Member(id) => {
+            let pod = join::find(env, id)?;
+            join::join(env, container, record, start, plan, &pod)?
+        }
+        Role::Alone | Role::Sandbox => launch::launch(env, container, record, start, plan)?,
+    };
     launched.wait_ready()?;
     record.phase = Phase::Created;
     container.write(record)?;
@@ -201,6 +218,12 @@ pub fn sweep(env: &Env<'_>) {
 /// Ends what runs of a container and removes every trace of it.
 pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<()> {
     let hooks = hooks::load(container.dir()).hooks;
+    if let Some(pod) = &record.pod
+        && pod.sandbox.alive()
+    {
+        // What does not answer is ended by the end of its process.
+        let _ = control::leave(&env.store.dir(&pod.id), &record.id);
+    }
     for process in [record.sandbox, record.gofer].into_iter().flatten() {
         if !process.kill_and_wait(GRACE) {
             return Err(Error::new(format!(

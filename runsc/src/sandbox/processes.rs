@@ -25,12 +25,12 @@ pub fn all_host_pids(record: &Record) -> Result<Vec<i32>> {
 
 /// What the guest's kernel knows of its processes.
 pub fn list(env: &Env<'_>, record: &Record) -> Result<Vec<ProcessInfo>> {
-    control::processes(&env.store.dir(&record.id), &record.id)
+    control::processes(&env.store.sandbox_dir(record), &record.id)
 }
 
 /// From numbers in the sandbox's pid namespace to those of this process's.
 fn translation(record: &Record) -> Result<HashMap<i32, i32>> {
-    let sandbox = record.sandbox.ok_or_else(|| Error::new("container not running"))?;
+    let sandbox = record.sentry().ok_or_else(|| Error::new("container not running"))?;
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let inside = namespace(sandbox.pid);
     let inner = |pid: i32| {
@@ -48,7 +48,9 @@ fn translation(record: &Record) -> Result<HashMap<i32, i32>> {
 
 /// Processes among which the sandbox's are.
 fn candidates(record: &Record) -> Vec<i32> {
-    let group = record.cgroup.as_ref().and_then(|c| c.dirs.first());
+    // The processes of a pod's containers may be in any group of the pod.
+    let own = record.cgroup.as_ref().filter(|_| record.pod.is_none());
+    let group = own.and_then(|c| c.dirs.first());
     if let Some(text) = group.and_then(|dir| fs::read_to_string(dir.join("cgroup.procs")).ok()) {
         return text.lines().filter_map(|pid| pid.parse().ok()).collect();
     }

@@ -1,4 +1,5 @@
-//! `runsc exec-stub`: the host process that stands for a process of `exec`. It lives as long as the guest's, passes signals
+//! `runsc exec-stub`: the host process that stands for a process of `exec`, or for the first one of a container
+//! of a pod. It lives as long as the guest's, passes signals
 //! on to it, and ends as it did: engines wait for this one, signal it, and look at its cgroup. Its death is the guest's.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,6 +24,9 @@ pub const CONNECTION_FD: i32 = 4;
 /// Descriptor of the terminal, if there is one.
 pub const TERMINAL_FD: i32 = 5;
 
+/// Descriptor of the file for the wait status, if there is one.
+pub const EXIT_FD: i32 = 6;
+
 /// Wait status of a process whose sandbox has gone.
 const KILLED: i32 = 9;
 
@@ -33,6 +37,10 @@ pub struct StubMessage {
     pub cgroup: Vec<PathBuf>,
     /// The terminal is this process's: it hears of changes of its size.
     pub terminal: bool,
+    /// The process is a container's first: its wait status is written down.
+    pub exit: bool,
+    /// End when the runsc that waits in the foreground ends.
+    pub die_with_parent: bool,
 }
 
 /// Stands for the guest's process; gives the exit code, unless that process was killed by a signal, as this one is then.
@@ -66,6 +74,10 @@ fn stand() -> Result<i32> {
         }
         false => None,
     };
+    let exit = match message.exit {
+        true => Some(platform::host::inherited::take(EXIT_FD).context(|| "donated exit file")?),
+        false => None,
+    };
     enter(&message.cgroup);
     // A core would be one of this process.
     let none = Rlimit {
@@ -75,12 +87,21 @@ fn stand() -> Result<i32> {
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::chdir("/");
     jail::drop_capabilities(CapabilitySet::empty())?;
+    if message.die_with_parent {
+        // After the capabilities, as in `boot.rs`.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .context(|| "die with runsc")?;
+    }
     let stand = Stand {
         connection: &connection,
         signals: &signals,
         terminal: terminal.is_some(),
     };
-    stand.until_end()
+    let status = stand.until_end()?;
+    if let Some(exit) = exit {
+        let _ = rustix::io::write(&exit, status.to_string().as_bytes());
+    }
+    Ok(status)
 }
 
 /// Moves this process into the container's cgroup. Where it cannot be, the process runs all the same: the guest's own work

@@ -8,5 +8,5 @@ mod record;
 mod store;
 
 pub use process::{Process, wait_gone};
-pub use record::{Phase, Record, Status};
+pub use record::{Phase, Pod, Record, Status};
 pub use store::{Container, Store, write_atomically};

@@ -42,6 +42,15 @@ impl Status {
     }
 }
 
+/// Where a container of a pod runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// The container that the sandbox was started with.
+    pub id: String,
+    /// The sandbox.
+    pub sandbox: Process,
+}
+
 /// One container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -57,9 +66,12 @@ pub struct Record {
     pub creator: Option<Process>,
     /// That runsc waits for it and would remove it; if it cannot, the next command does.
     pub foreground: bool,
-    /// The sandbox: what engines know as the container's pid.
+    /// The sandbox, or the process that stands for a container of a pod: what engines know as the container's pid.
     pub sandbox: Option<Process>,
     pub gofer: Option<Process>,
+    /// It joined the sandbox of another container.
+    #[serde(default)]
+    pub pod: Option<Pod>,
     pub cgroup: Option<CgroupRecord>,
     /// Directories to remove with the container.
     pub scratch: Vec<PathBuf>,
@@ -76,6 +88,19 @@ impl Record {
             Phase::Started => Status::Running,
             Phase::Paused => Status::Paused,
         }
+    }
+
+    /// The process of the Sentry.
+    pub fn sentry(&self) -> Option<Process> {
+        match &self.pod {
+            Some(pod) => Some(pod.sandbox),
+            None => self.sandbox,
+        }
+    }
+
+    /// The container whose directory has the sandbox's control socket.
+    pub fn control_id(&self) -> &str {
+        self.pod.as_ref().map_or(&self.id, |pod| &pod.id)
     }
 
     /// Whether the runsc that should have finished or removed it was killed.

@@ -105,6 +105,11 @@ impl Store {
         self.root.join(id)
     }
 
+    /// Directory of the sandbox that a container runs in.
+    pub fn sandbox_dir(&self, record: &Record) -> PathBuf {
+        self.dir(record.control_id())
+    }
+
     /// Removes directories that never got a record because their runsc was killed.
     pub fn sweep(&self) {
         for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {

@@ -99,6 +99,9 @@ pub struct BootError {
 pub struct ContainerConfig {
     /// Container id.
     pub id: String,
+    /// It is the first of a pod: others come later, and it does not see their processes.
+    #[serde(default)]
+    pub pod: bool,
     /// Gofer mount index of the root file system.
     pub root_gofer_mount: u32,
     /// `root.readonly`.
@@ -242,4 +245,19 @@ pub struct Capabilities {
     pub permitted: u64,
     /// Ambient set.
     pub ambient: u64,
+}
+
+/// A container that comes to a running sandbox. It shares the pod's network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JoinConfig {
+    /// The container. Its first process waits for [`super::control::Request::Start`].
+    pub container: ContainerConfig,
+    /// The container whose pid namespace it is in; none: it has its own.
+    pub pids_of: Option<String>,
+    /// It has an IPC namespace of its own.
+    pub own_ipc: bool,
+    /// It has a host name of its own.
+    pub own_uts: bool,
+    /// Most tasks.
+    pub pids_limit: Option<u64>,
 }

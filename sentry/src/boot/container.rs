@@ -12,161 +12,167 @@ use crate::fs::mount::MountNamespace;
 use crate::kernel::Kernel;
 use crate::signal::{SigInfo, Signal};
 use crate::sync::Mutex;
-use crate::task::{Cx, Nsproxy, ThreadGroup};
+use crate::task::{Cgroup, Cx, Nsproxy, ThreadGroup};
 
 /// How long the sandbox's end waits for those that want to hear of it.
 const LAST_WORDS_NS: u64 = 1_000_000_000;
 
-type Seccomp = Option<Vec<(u16, u8, u8, u32)>>;
+/// What a container is made of, but for its processes.
+pub struct Parts {
+    pub kernel: Arc<Kernel>,
+    pub id: String,
+    pub mounts: Arc<MountNamespace>,
+    pub ns: Nsproxy,
+    /// The profile of config.json, which binds every process of the container.
+    pub seccomp: Option<Vec<(u16, u8, u8, u32)>>,
+    pub cgroup: Arc<Cgroup>,
+}
 
 /// A container of the sandbox.
 pub struct Container {
-    kernel: Arc<Kernel>,
-    id: String,
-    mounts: Arc<MountNamespace>,
-    ns: Nsproxy,
-    /// The profile of config.json, which binds every process of the container.
-    seccomp: Seccomp,
+    parts: Parts,
     init: Arc<ThreadGroup>,
     /// The first process, until it is started.
     waiting: Mutex<Option<Cx>>,
     /// Of the first process.
-    terminal: Mutex<Option<Stdio>>,
+    terminal: Stdio,
     /// Processes of `runsc exec` whose end has not been told yet.
     pub(super) execs: AtomicUsize,
     /// Requests whose reply is not sent yet: a signal may end the container before.
     pub(super) answering: AtomicUsize,
 }
 
-fn failed(message: impl Into<String>) -> Reply {
-    Reply::Failed {
-        message: message.into(),
-        exit_code: 128,
-    }
-}
-
 impl Container {
-    pub(super) fn new(
-        kernel: Arc<Kernel>,
-        id: String,
-        mounts: Arc<MountNamespace>,
-        ns: Nsproxy,
-        seccomp: Seccomp,
-        cx: Cx,
-        stdio: Stdio,
-    ) -> Arc<Container> {
-        let init = cx.task.group.clone();
+    pub(super) fn new(parts: Parts, cx: Cx, terminal: Stdio) -> Arc<Container> {
         Arc::new(Container {
-            kernel,
-            id,
-            mounts,
-            ns,
-            seccomp,
-            init,
+            parts,
+            init: cx.task.group.clone(),
             waiting: Mutex::new(Some(cx)),
-            terminal: Mutex::new(Some(stdio)),
+            terminal,
             execs: AtomicUsize::new(0),
             answering: AtomicUsize::new(0),
         })
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.parts.id
+    }
+
     /// Whether it has that id.
     pub(super) fn is(&self, id: &str) -> bool {
-        self.id == id
+        self.parts.id == id
+    }
+
+    pub(super) fn kernel(&self) -> &Arc<Kernel> {
+        &self.parts.kernel
+    }
+
+    pub(super) fn namespaces(&self) -> &Nsproxy {
+        &self.parts.ns
+    }
+
+    pub(super) fn cgroup(&self) -> &Cgroup {
+        &self.parts.cgroup
+    }
+
+    pub(super) fn init(&self) -> &Arc<ThreadGroup> {
+        &self.init
+    }
+
+    pub(super) fn stdio(&self) -> &Stdio {
+        &self.terminal
     }
 
     /// The host's terminal has another size.
     pub(super) fn resize(&self) {
-        if let Some(stdio) = &*self.terminal.lock() {
-            stdio.resize();
-        }
+        self.terminal.resize();
     }
 
     /// Lets the first process run.
     pub fn start(&self) {
         if let Some(cx) = self.waiting.lock().take() {
-            self.kernel.start(cx);
+            self.kernel().start(cx);
+        }
+    }
+
+    /// SIGKILL for all of it, whether it was started or not.
+    pub(super) fn kill(&self) {
+        let waiting = self.waiting.lock().take();
+        if let Some(cx) = waiting {
+            self.kernel().abandon(cx, Signal::SIGKILL.number());
+        }
+        self.kernel().tasks.thaw(self.cgroup());
+        for process in self.kernel().tasks.processes_in(self.cgroup()) {
+            let _ = process.send_signal_forced(SigInfo::kernel(Signal::SIGKILL));
         }
     }
 
     /// Waits for the end of the first process; gives its wait status.
     pub async fn finished(&self) -> i32 {
         let status = ended(&self.init).await;
-        let terminal = self.terminal.lock().take();
-        if let Some(stdio) = terminal {
-            stdio.drain().await;
-        }
+        self.terminal.drain().await;
         // Those that `runsc exec` started are being killed: whoever waits for them hears of it.
         let end = Executor::now().saturating_add(LAST_WORDS_NS);
         let told = || self.execs.load(Ordering::SeqCst) == 0 && self.answering.load(Ordering::SeqCst) == 0;
         while !told() && Executor::now() < end {
-            crate::wait::sleep_until(&self.kernel.executor, Executor::now() + 500_000).await;
+            crate::wait::sleep_until(&self.kernel().executor, Executor::now() + 500_000).await;
         }
         status
     }
 
     /// Serves a control request.
     pub async fn answer(&self, request: Request) -> Reply {
-        let known = match &request {
-            Request::Signal { container, .. }
-            | Request::Exec { container, .. }
-            | Request::Wait { container, .. }
-            | Request::Processes { container }
-            | Request::Resize { container } => *container == self.id,
-            Request::Update { container, .. } => *container == self.id,
-            Request::Pause | Request::Resume | Request::Tell { .. } | Request::Resized => true,
-        };
-        if !known {
-            return failed("no such container in this sandbox");
-        }
         match request {
             Request::Signal { signal, all, .. } => self.signal(signal, all),
-            Request::Exec { .. } | Request::Tell { .. } | Request::Resized => failed("not on this connection"),
-            Request::Wait { pid, .. } => match self.kernel.tasks.process(&self.ns.pid_for_children, pid) {
+            Request::Start { .. } if self.waiting.lock().is_none() => Reply::failed("already started"),
+            Request::Start { .. } => {
+                self.start();
+                Reply::Done
+            }
+            Request::Exec { .. }
+            | Request::Join { .. }
+            | Request::Leave { .. }
+            | Request::Tell { .. }
+            | Request::Resized => Reply::failed("not on this connection"),
+            Request::Wait { pid, .. } => match self.kernel().tasks.process(&self.namespaces().pid_for_children, pid) {
                 Some(group) => Reply::Ended {
                     status: ended(&group).await,
                 },
-                None => failed(format!("no process {pid}")),
+                None => Reply::failed(format!("no process {pid}")),
             },
             Request::Processes { .. } => Reply::Processes { list: self.processes() },
             Request::Resize { .. } => {
                 self.resize();
                 Reply::Done
             }
-            Request::Pause => {
-                self.kernel.tasks.freeze();
+            Request::Pause { .. } => {
+                self.kernel().tasks.freeze(self.cgroup());
                 self.all_stopped().await;
                 Reply::Done
             }
             Request::Update { pids_limit, .. } => {
-                self.kernel.tasks.set_limit(pids_limit);
+                self.cgroup().set_limit(pids_limit);
                 Reply::Done
             }
-            Request::Resume => {
-                self.kernel.tasks.thaw();
+            Request::Resume { .. } => {
+                self.kernel().tasks.thaw(self.cgroup());
                 Reply::Done
             }
-        }
-    }
-
-    fn each(&self, mut act: impl FnMut(&Arc<ThreadGroup>)) {
-        for (_, group) in self.kernel.tasks.processes(&self.ns.pid_for_children) {
-            act(&group);
         }
     }
 
     fn signal(&self, number: i32, all: bool) -> Reply {
         let Some(signal) = Signal::new(number) else {
-            return failed(format!("unknown signal {number}"));
+            return Reply::failed(format!("unknown signal {number}"));
         };
         if self.init.has_ended() {
-            return failed("container not running");
+            return Reply::failed("container not running");
         }
         let info = SigInfo::user(signal, 0, 0);
         if all {
-            self.each(|group| {
-                let _ = group.send_signal_forced(info);
-            });
+            for process in self.kernel().tasks.processes_in(self.cgroup()) {
+                let _ = process.send_signal_forced(info);
+            }
         } else {
             let _ = self.init.send_signal_forced(info);
         }
@@ -188,47 +194,48 @@ impl Container {
             return Err(Failed::new(format!("{} descriptors came with the request", fds.len())));
         }
         let process = &super::config::ProcessConfig {
-            seccomp: self.seccomp.clone(),
+            seccomp: self.parts.seccomp.clone(),
             ..process.clone()
         };
         let further = fds.split_off(streams);
-        let mut stdio = Stdio::new(&self.kernel, &self.mounts, fds, process)?;
-        let mut cx = launch::spawn(&self.kernel, &self.mounts, self.ns.clone(), process, &mut stdio).await?;
+        let mut stdio = Stdio::new(self.kernel(), &self.parts.mounts, fds, process)?;
+        let mut cx = launch::spawn(&self.parts, process, &mut stdio, false).await?;
         for (number, fd) in extra.iter().zip(further) {
-            let file = super::stdio::host_file(&self.kernel, fd)?;
+            let file = super::stdio::host_file(self.kernel(), fd)?;
             let _ = cx.task.files().put(*number, file, false);
         }
         if let Err(f) = launch::load(&mut cx, process).await {
-            self.kernel.abandon(cx, f.exit_code << 8);
+            self.kernel().abandon(cx, f.exit_code << 8);
             return Err(f);
         }
         let group = cx.task.group.clone();
-        self.kernel.start(cx);
+        self.kernel().start(cx);
         Ok((group, stdio))
     }
 
     /// Waits until no guest code runs any more.
     async fn all_stopped(&self) {
         let end = Executor::now().saturating_add(LAST_WORDS_NS);
-        while self.kernel.tasks.runs_guest() && Executor::now() < end {
-            crate::wait::sleep_until(&self.kernel.executor, Executor::now() + 200_000).await;
+        while self.kernel().tasks.runs_guest(self.cgroup()) && Executor::now() < end {
+            crate::wait::sleep_until(&self.kernel().executor, Executor::now() + 200_000).await;
         }
     }
 
     fn processes(&self) -> Vec<ProcessInfo> {
-        let ns = &self.ns.pid_for_children;
+        let ns = &self.namespaces().pid_for_children;
         let mut list = Vec::new();
-        for (pid, group) in self.kernel.tasks.processes(ns) {
+        for group in self.kernel().tasks.processes_in(self.cgroup()) {
             let Some(task) = group.any_thread() else { continue };
             list.push(ProcessInfo {
-                pid,
-                ppid: self.kernel.tasks.parent_in(&group, ns),
+                pid: group.pid.in_ns(ns),
+                ppid: self.kernel().tasks.parent_in(&group, ns),
                 uid: task.cred().uid,
                 name: String::from_utf8_lossy(&task.comm()).into_owned(),
                 host_pid: task.mm().and_then(|mm| mm.aspace().host_pid()),
                 cpu_ms: task.cpu_ns() / 1_000_000,
             });
         }
+        list.sort_by_key(|process| process.pid);
         list
     }
 }

@@ -30,6 +30,26 @@ pub enum Request {
         /// Numbers of further fds in the guest. `--preserve-fds`.
         extra: Vec<i32>,
     },
+    /// `runsc create` of a container of a pod. With the message come a file that holds a [`super::config::JoinConfig`], the read
+    /// end of a pipe that the container's Gofer holds open, the connections to that Gofer, then stdio and the fds of `extra`.
+    ///
+    /// The connection stands for the container's first process, as that of an exec does.
+    Join {
+        /// How many connections to the Gofer.
+        gofer: usize,
+        /// Numbers of further fds in the guest.
+        extra: Vec<i32>,
+    },
+    /// `runsc start` of such a container.
+    Start {
+        /// Container.
+        container: String,
+    },
+    /// `runsc delete` of such a container: ends what runs of it. Answered when it is gone; one that is gone is no error.
+    Leave {
+        /// Container.
+        container: String,
+    },
     /// On the connection of an exec: a signal to its process.
     Tell {
         /// Signal number.
@@ -55,9 +75,15 @@ pub enum Request {
         container: String,
     },
     /// Stop every task of the container.
-    Pause,
+    Pause {
+        /// Container.
+        container: String,
+    },
     /// Let them go on.
-    Resume,
+    Resume {
+        /// Container.
+        container: String,
+    },
     /// `runsc update`: other limits.
     Update {
         /// Container.
@@ -95,6 +121,16 @@ pub enum Reply {
         /// For the shell.
         exit_code: i32,
     },
+}
+
+impl Reply {
+    /// A failure for which there is no better exit code.
+    pub(super) fn failed(message: impl Into<String>) -> Reply {
+        Reply::Failed {
+            message: message.into(),
+            exit_code: 128,
+        }
+    }
 }
 
 /// One process of a container.

@@ -41,59 +41,74 @@ pub async fn serve(
     if !send(connection, &Reply::Started { pid: group.pid.own() }) {
         kill(&group);
     }
-    let status = until_end(connection, &group, &stdio).await;
+    let held = Held {
+        connection,
+        group: &group,
+        stdio: &stdio,
+    };
+    let status = held.until_end(|| kill(&group)).await;
     stdio.drain().await;
     drop(stdio);
     send(connection, &Reply::Ended { status });
     container.execs.fetch_sub(1, Ordering::SeqCst);
 }
 
-/// Passes on what comes over the connection until the process has ended; gives its wait status.
-async fn until_end(connection: &HostFd, group: &Arc<ThreadGroup>, stdio: &Stdio) -> i32 {
-    let mut end = pin!(ended(group));
-    let mut held = true;
-    loop {
-        let mut changed = pin!(connection.changed());
-        let status = std::future::poll_fn(|cx| {
-            if let Poll::Ready(status) = end.as_mut().poll(cx) {
-                return Poll::Ready(Some(status));
-            }
-            if held {
-                changed.as_mut().poll(cx).map(|()| None)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        if let Some(status) = status {
-            return status;
-        }
-        if !tell(connection, group, stdio) {
-            // The host's process was killed, and this one with it.
-            held = false;
-            kill(group);
-        }
-    }
+/// A connection that stands for a process.
+pub(super) struct Held<'a> {
+    pub connection: &'a HostFd,
+    pub group: &'a Arc<ThreadGroup>,
+    pub stdio: &'a Stdio,
 }
 
-/// Serves what has come; false at the connection's end.
-fn tell(connection: &HostFd, group: &Arc<ThreadGroup>, stdio: &Stdio) -> bool {
-    let mut buf = [0u8; MAX_REQUEST];
-    loop {
-        match receive(connection, &mut buf) {
-            Ok((0, _)) => return false,
-            Ok((len, _)) => match serde_json::from_slice(buf.get(..len).unwrap_or_default()) {
-                Ok(Request::Tell { signal }) => {
-                    if let Some(signal) = Signal::new(signal) {
-                        let _ = group.send_signal_forced(SigInfo::user(signal, 0, 0));
-                    }
+impl Held<'_> {
+    /// Passes on what comes over the connection until the process has ended; gives its wait status. `kill` is for when nobody
+    /// holds the other end any more.
+    pub(super) async fn until_end(&self, kill: impl Fn()) -> i32 {
+        let mut end = pin!(ended(self.group));
+        let mut held = true;
+        loop {
+            let mut changed = pin!(self.connection.changed());
+            let status = std::future::poll_fn(|cx| {
+                if let Poll::Ready(status) = end.as_mut().poll(cx) {
+                    return Poll::Ready(Some(status));
                 }
-                Ok(Request::Resized) => stdio.resize(),
-                _ => return false,
-            },
-            Err(HostErrno::AGAIN) => return true,
-            Err(HostErrno::INTR) => {}
-            Err(_) => return false,
+                if held {
+                    changed.as_mut().poll(cx).map(|()| None)
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            if let Some(status) = status {
+                return status;
+            }
+            if !self.tell() {
+                // The host's process was killed, and this one with it.
+                held = false;
+                kill();
+            }
+        }
+    }
+
+    /// Serves what has come; false at the connection's end.
+    fn tell(&self) -> bool {
+        let mut buf = [0u8; MAX_REQUEST];
+        loop {
+            match receive(self.connection, &mut buf) {
+                Ok((0, _)) => return false,
+                Ok((len, _)) => match serde_json::from_slice(buf.get(..len).unwrap_or_default()) {
+                    Ok(Request::Tell { signal }) => {
+                        if let Some(signal) = Signal::new(signal) {
+                            let _ = self.group.send_signal_forced(SigInfo::user(signal, 0, 0));
+                        }
+                    }
+                    Ok(Request::Resized) => self.stdio.resize(),
+                    _ => return false,
+                },
+                Err(HostErrno::AGAIN) => return true,
+                Err(HostErrno::INTR) => {}
+                Err(_) => return false,
+            }
         }
     }
 }

@@ -8,17 +8,16 @@ use abi::Errno;
 use gofer::client::Client;
 
 use super::config::{BootConfig, ContainerConfig, ProcessConfig};
-use super::container::Container;
+use super::container::{Container, Parts};
 use super::stdio::Stdio;
 use super::{Failed, donated, tree};
 use crate::cred::Cred;
-use crate::fs::mount::MountNamespace;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
 use crate::loader;
 use crate::mm::Mm;
 use crate::task::seccomp::{Insn, Program};
-use crate::task::{ContainerProcess, Cx, Nsproxy, Resource, Rlimit, Rlimits};
+use crate::task::{Cgroup, ContainerProcess, Cx, Nsproxy, PidNamespace, Resource, Rlimit, Rlimits};
 
 /// All that the first process needs.
 pub struct Seed {
@@ -26,8 +25,7 @@ pub struct Seed {
     pub start: Option<Arc<OwnedFd>>,
     pub control: Option<OwnedFdHandle>,
     config: ContainerConfig,
-    mounts: Arc<MountNamespace>,
-    ns: Nsproxy,
+    parts: Parts,
     stdio: Vec<OwnedFd>,
     extra: Vec<(i32, OwnedFd)>,
 }
@@ -54,7 +52,13 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     let client = Arc::new(Client::new(gofer));
     let container = &config.container;
     let cred = Arc::new(builder_cred(kernel));
-    let mounts = tree::build(kernel, &client, container, &cred)
+    // The first of a pod does not see the processes of the others.
+    let pid_ns = match container.pod {
+        true => PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone()),
+        false => kernel.tasks.root_ns.clone(),
+    };
+    let ipc = &kernel.ipc.root_ns;
+    let mounts = tree::build(kernel, &client, container, &cred, (&pid_ns, ipc))
         .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
     // The Gofer lives in that user namespace and speaks of files with its ids: here they are themselves, and ids that are
     // not mapped do not exist.
@@ -65,19 +69,26 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
         }
     }
     *kernel.outer_ids.lock() = [container.uid_map.clone(), container.gid_map.clone()];
-    let ns = Nsproxy::new(
+    let mut ns = Nsproxy::new(
         kernel,
         mounts.clone(),
         container.hostname.as_bytes(),
         container.domainname.as_bytes(),
     );
+    ns.pid_for_children = pid_ns;
     Ok(Seed {
         kernel: kernel.clone(),
         start,
         control,
         config: container.clone(),
-        mounts,
-        ns,
+        parts: Parts {
+            kernel: kernel.clone(),
+            id: container.id.clone(),
+            mounts,
+            ns,
+            seccomp: container.process.seccomp.clone(),
+            cgroup: Cgroup::new(config.sandbox.pids_limit),
+        },
         stdio,
         extra,
     })
@@ -163,45 +174,54 @@ pub fn text(errno: Errno) -> String {
 impl Seed {
     /// Makes the first process, with its program loaded and not yet running.
     pub async fn launch(self) -> Result<Arc<Container>, Failed> {
-        let process = self.config.process.clone();
-        let mut stdio = Stdio::new(&self.kernel, &self.mounts, self.stdio, &process)?;
-        if let Some(terminal) = stdio.terminal_path() {
-            let made = tree::console(&self.mounts, &terminal, &Arc::new(builder_cred(&self.kernel)));
-            if let Err(e) = made {
-                crate::log::warn(format_args!("no /dev/console: {}", text(e)));
-            }
-        }
-        let mut cx = spawn(&self.kernel, &self.mounts, self.ns.clone(), &process, &mut stdio).await?;
-        cx.task.group.mortal.store(self.config.mortal_init, Ordering::Relaxed);
-        for (number, fd) in self.extra {
-            let file = super::stdio::host_file(&self.kernel, fd)?;
-            let _ = cx.task.files().put(number, file, false);
-        }
-        load(&mut cx, &process).await?;
-        Ok(Container::new(
-            self.kernel,
-            self.config.id,
-            self.mounts,
-            self.ns,
-            process.seccomp,
-            cx,
-            stdio,
-        ))
+        first_process(self.parts, &self.config, self.stdio, self.extra).await
     }
 }
 
-/// A process with everything but a program.
-pub async fn spawn(
-    kernel: &Arc<Kernel>,
-    mounts: &Arc<MountNamespace>,
-    ns: Nsproxy,
+/// A container whose first process has its program loaded and does not run yet.
+pub(super) async fn first_process(
+    parts: Parts,
+    config: &ContainerConfig,
+    stdio: Vec<OwnedFd>,
+    extra: Vec<(i32, OwnedFd)>,
+) -> Result<Arc<Container>, Failed> {
+    let process = &config.process;
+    let mut stdio = Stdio::new(&parts.kernel, &parts.mounts, stdio, process)?;
+    if let Some(terminal) = stdio.terminal_path() {
+        let made = tree::console(&parts.mounts, &terminal, &Arc::new(builder_cred(&parts.kernel)));
+        if let Err(e) = made {
+            crate::log::warn(format_args!("no /dev/console: {}", text(e)));
+        }
+    }
+    let mut cx = spawn(&parts, process, &mut stdio, true).await?;
+    cx.task.group.mortal.store(config.mortal_init, Ordering::Relaxed);
+    let loaded = async {
+        for (number, fd) in extra {
+            let file = super::stdio::host_file(&parts.kernel, fd)?;
+            let _ = cx.task.files().put(number, file, false);
+        }
+        load(&mut cx, process).await
+    };
+    match loaded.await {
+        Ok(()) => Ok(Container::new(parts, cx, stdio)),
+        Err(f) => {
+            parts.kernel.abandon(cx, f.exit_code << 8);
+            Err(f)
+        }
+    }
+}
+
+/// A process with everything but a program; the `first` one's working directory is made if it is missing.
+pub(super) async fn spawn(
+    parts: &Parts,
     process: &ProcessConfig,
     stdio: &mut Stdio,
+    first: bool,
 ) -> Result<Cx, Failed> {
+    let (kernel, mounts) = (&parts.kernel, &parts.mounts);
     let failed = |what: &str, e: Errno| Failed::new(format!("{what}: {}", text(e)));
     let root = mounts.root_path().map_err(|e| failed("root", e))?;
     let cred = cred(kernel, process);
-    let first = kernel.tasks.count() == 0;
     let cwd = tree::directory(&root, &process.cwd, &Arc::new(cred.clone()), first)
         .map_err(|e| failed(&format!("chdir to cwd ({:?})", process.cwd), e))?;
     let files = FdTable::new();
@@ -219,7 +239,8 @@ pub async fn spawn(
         fs: Arc::new(FsContext::new(root, cwd, process.umask)),
         files: Arc::new(files),
         rlimits: rlimits(process),
-        ns,
+        ns: parts.ns.clone(),
+        cgroup: parts.cgroup.clone(),
         oom_score_adj: process.oom_score_adj,
     };
     let cx = kernel

@@ -5,7 +5,9 @@ pub mod container;
 pub mod control;
 mod copy;
 mod exec;
+mod join;
 mod launch;
+pub mod pod;
 mod server;
 mod stdio;
 mod tree;
@@ -19,6 +21,7 @@ use platform::host::confine::{Needs, confine};
 
 use self::config::{BootConfig, BootError, BootStatus, NetworkMode};
 use self::container::Container;
+use self::pod::Pod;
 use crate::executor::{Executor, FdEvents, HostFd};
 use crate::kernel::Kernel;
 
@@ -143,7 +146,7 @@ async fn live(
         }
     };
     if let Some(listener) = control {
-        executor.spawn(server::serve(executor.clone(), listener, container.clone()));
+        executor.spawn(server::serve(executor.clone(), listener, Pod::new(container.clone())));
     }
     if let Some(resized) = resized {
         executor.spawn(follow_size(executor.clone(), resized, container.clone()));

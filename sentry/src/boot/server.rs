@@ -12,22 +12,22 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-use super::container::Container;
 use super::control::{Reply, Request};
-use super::exec;
+use super::pod::Pod;
+use super::{exec, join};
 use crate::executor::{Executor, FdEvents, HostFd};
 
 /// Largest request; an exec's arguments and environment fit.
 const MAX_REQUEST: usize = 4 << 20;
 
 /// Answers on the listening socket until the sandbox ends.
-pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, container: Arc<Container>) {
+pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, pod: Arc<Pod>) {
     let listener = HostFd::new(&executor, listener, FdEvents::IN);
     loop {
         match accept_with(listener.fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok(connection) => {
-                let (executor2, container) = (executor.clone(), container.clone());
-                executor.spawn(async move { talk(executor2, connection, container).await });
+                let (executor2, pod) = (executor.clone(), pod.clone());
+                executor.spawn(async move { talk(executor2, connection, pod).await });
             }
             Err(HostErrno::AGAIN) => listener.changed().await,
             Err(HostErrno::INTR | HostErrno::CONNABORTED) => {}
@@ -39,7 +39,7 @@ pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, container: A
     }
 }
 
-async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Container>) {
+async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
     let connection = HostFd::new(&executor, Arc::new(connection), FdEvents::IN | FdEvents::RDHUP);
     let mut buf = vec![0u8; MAX_REQUEST];
     loop {
@@ -58,21 +58,30 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, container: Arc<Conta
         let request = serde_json::from_slice::<Request>(buf.get(..len).unwrap_or_default());
         let reply = match request {
             Ok(Request::Exec {
-                container: id,
+                container,
                 process,
                 extra,
-            }) if container.is(&id) => {
+            }) => {
                 drop(buf);
+                let Some(container) = pod.find(&container) else {
+                    send(&connection, &Reply::failed("container not running"));
+                    return;
+                };
                 // Boxed, since all of loading a program is in it.
                 let serve: platform::BoxFuture<'_, ()> =
                     Box::pin(exec::serve(&connection, &container, &process, fds, &extra));
                 return serve.await;
             }
+            Ok(Request::Join { gofer, extra }) => {
+                drop(buf);
+                let serve: platform::BoxFuture<'_, ()> = Box::pin(join::serve(&connection, &pod, fds, gofer, &extra));
+                return serve.await;
+            }
             Ok(request) => {
-                container.answering.fetch_add(1, Ordering::SeqCst);
-                let reply = container.answer(request).await;
+                pod.first().answering.fetch_add(1, Ordering::SeqCst);
+                let reply = pod.answer(request).await;
                 let sent = send(&connection, &reply);
-                container.answering.fetch_sub(1, Ordering::SeqCst);
+                pod.first().answering.fetch_sub(1, Ordering::SeqCst);
                 if !sent {
                     return;
                 }

@@ -15,7 +15,9 @@ use crate::fs::mount::{Mount, MountFlags, MountNamespace, tree};
 use crate::fs::namei::{Lookup, Walker};
 use crate::fs::stat::makedev;
 use crate::fs::{FileType, MountArgs, NewNode, Path, SuperBlock, impls};
+use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
+use crate::task::PidNamespace;
 
 /// A step that failed, in words for the operator.
 pub struct Failure {
@@ -41,6 +43,7 @@ pub fn build(
     client: &Arc<Client>,
     config: &ContainerConfig,
     cred: &Arc<Cred>,
+    (pid_ns, ipc): (&Arc<PidNamespace>, &Arc<IpcNamespace>),
 ) -> std::result::Result<Arc<MountNamespace>, Failure> {
     let sharing = if kernel.config.exclusive_rootfs {
         Sharing::Exclusive
@@ -53,6 +56,8 @@ pub fn build(
         client,
         cred,
         sharing,
+        pid_ns,
+        ipc,
     };
     let root = builder.root(config).during(|| "root file system".to_owned())?;
     let flags = if config.root_readonly {
@@ -93,6 +98,8 @@ struct Builder<'a> {
     client: &'a Arc<Client>,
     cred: &'a Arc<Cred>,
     sharing: Sharing,
+    pid_ns: &'a Arc<PidNamespace>,
+    ipc: &'a Arc<IpcNamespace>,
 }
 
 /// `mount(2)`
@@ -169,6 +176,8 @@ impl Builder<'_> {
         fstype.mount(&MountArgs {
             kernel: self.kernel,
             task: None,
+            pid_ns: self.pid_ns,
+            ipc: self.ipc,
             source,
             data,
             flags: 0,
@@ -244,7 +253,10 @@ impl Builder<'_> {
         for (name, value) in values {
             impls::proc::sys::set(&root, name, value).during(|| format!("sysctl {name:?} = {value:?}"))?;
         }
-        *self.kernel.sysctl.lock() = values.to_vec();
+        // Those of a pod's later containers come on top.
+        let mut all = self.kernel.sysctl.lock();
+        all.retain(|(name, _)| !values.iter().any(|(new, _)| new == name));
+        all.extend_from_slice(values);
         Ok(())
     }
 

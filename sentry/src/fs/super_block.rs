@@ -10,9 +10,10 @@ use abi::errno::Result;
 use super::dentry::{Dentry, DentryCache};
 use super::inode::Inode;
 use super::stat::makedev;
+use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::{PidNamespace, Task};
 
 /// Numbers of `statfs(2)`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,6 +162,10 @@ pub struct MountArgs<'a> {
     pub kernel: &'a Arc<Kernel>,
     /// Who mounts; none while the container is built.
     pub task: Option<&'a Arc<Task>>,
+    /// The pid namespace that a procfs shows.
+    pub pid_ns: &'a Arc<PidNamespace>,
+    /// The IPC namespace whose queues an mqueue shows.
+    pub ipc: &'a Arc<IpcNamespace>,
     /// `source`
     pub source: &'a [u8],
     /// `data`: comma separated options.

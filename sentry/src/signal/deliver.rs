@@ -26,9 +26,7 @@ pub(crate) async fn before_guest(cx: &mut Cx) -> Flow {
         if task.is_killed() {
             return Flow::Exit;
         }
-        if task.kernel.tasks.is_frozen() {
-            task.while_frozen().await;
-        }
+        task.while_frozen().await;
         task.tell_parent();
         if task.is_traced() {
             crate::task::ptrace::before_signals(cx).await;

@@ -57,7 +57,8 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
     };
     let slots = child_slots(&cx.task, spec)?;
     let kernel = &cx.task.kernel;
-    kernel.tasks.lock().check_limit(kernel.tunables.threads_max.count())?;
+    let threads_max = kernel.tunables.threads_max.count();
+    kernel.tasks.lock().check_limit(&cx.task.group.cgroup, threads_max)?;
     let (ctx, mm) = child_thread(cx, spec).await?;
     let child = match insert(cx, spec, slots, &mm) {
         Ok(child) => child,
@@ -190,7 +191,7 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
     let signals = child_signals(me, flags);
 
     let mut table = tasks.lock();
-    table.check_limit(me.kernel.tunables.threads_max.count())?;
+    table.check_limit(&me.group.cgroup, me.kernel.tunables.threads_max.count())?;
     let pid = table.alloc_pid(&pid_ns, &spec.set_tid, me.kernel.tunables.pid_max.get())?;
     if pid.own() != 1 {
         let init = table.pid(&pid_ns, 1).map(|p| p.number());
@@ -261,7 +262,7 @@ fn child_group(me: &Task, pid: &Arc<Pid>, flags: CloneFlags) -> ThreadGroup {
         }
         Arc::new(Mutex::new(copy))
     };
-    let group = ThreadGroup::new(pid.clone(), handlers, me.group.rlimits(), pid.own() == 1);
+    let group = ThreadGroup::new(pid.clone(), me.group.cgroup.clone(), handlers, me.group.rlimits());
     let copy = |to: &std::sync::atomic::AtomicI32, from: &std::sync::atomic::AtomicI32| {
         to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
     };

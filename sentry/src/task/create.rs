@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use abi::errno::Result;
 use platform::Context;
 
+use super::cgroup::Cgroup;
 use super::ns::Nsproxy;
 use super::session::Session;
 use super::table::Proc;
@@ -29,6 +30,8 @@ pub struct ContainerProcess {
     pub rlimits: Rlimits,
     /// Namespaces. The process gets its pid in `ns.pid_for_children`.
     pub ns: Nsproxy,
+    /// Its container's.
+    pub cgroup: Arc<Cgroup>,
     /// `/proc/PID/oom_score_adj`
     pub oom_score_adj: i32,
 }
@@ -40,7 +43,7 @@ impl Kernel {
         let mut table = self.tasks.lock();
         let pid = table.alloc_pid(&with.ns.pid_for_children, &[], self.tunables.pid_max.get())?;
         let handlers = Arc::new(Mutex::new(SigHandlers::default()));
-        let group = ThreadGroup::new(pid.clone(), handlers, with.rlimits, pid.own() == 1);
+        let group = ThreadGroup::new(pid.clone(), with.cgroup, handlers, with.rlimits);
         group.oom_score_adj.store(with.oom_score_adj, Ordering::Relaxed);
         let slots = Slots {
             cred: Arc::new(with.cred),
@@ -67,7 +70,7 @@ impl Kernel {
     pub fn start(self: &Arc<Kernel>, cx: Cx) {
         let task = cx.task.clone();
         // Made before the freeze could see it, or after: it does not run either way.
-        if self.tasks.is_frozen() {
+        if task.group.cgroup.is_frozen() {
             task.interrupt();
         }
         self.executor

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::Task;
+use super::cgroup::Cgroup;
 use super::pid::Pid;
 use super::rlimit::{Resource, Rlimit, Rlimits};
 use super::usage::GroupUsage;
@@ -19,6 +20,8 @@ pub struct ThreadGroup {
     pub tgid: i32,
     /// Process id in every pid namespace.
     pub pid: Arc<Pid>,
+    /// Its container's.
+    pub cgroup: Arc<Cgroup>,
     /// Sent to the process.
     pub pending: Mutex<PendingSignals>,
     handlers: Mutex<Arc<Mutex<SigHandlers>>>,
@@ -69,13 +72,15 @@ pub struct GroupState {
 impl ThreadGroup {
     pub(super) fn new(
         pid: Arc<Pid>,
+        cgroup: Arc<Cgroup>,
         handlers: Arc<Mutex<SigHandlers>>,
         rlimits: Rlimits,
-        unkillable: bool,
     ) -> ThreadGroup {
         ThreadGroup {
             tgid: pid.number(),
+            unkillable: pid.own() == 1,
             pid,
+            cgroup,
             pending: Mutex::default(),
             handlers: Mutex::new(handlers),
             timers: Mutex::default(),
@@ -89,7 +94,6 @@ impl ThreadGroup {
             dumpable: AtomicU32::new(1),
             oom_score_adj: AtomicI32::new(0),
             start_ns: crate::executor::Executor::now(),
-            unkillable,
             mortal: AtomicBool::new(false),
         }
     }

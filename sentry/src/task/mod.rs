@@ -1,13 +1,13 @@
 //! Tasks: guest threads as the kernel knows them, thread groups, and the loop that runs each.
 
 mod attr;
+mod cgroup;
 mod clone;
 mod create;
 mod current;
 mod cx;
 pub(crate) mod exec;
 mod exit;
-mod freeze;
 mod group;
 mod notify;
 pub mod ns;
@@ -44,6 +44,7 @@ use crate::signal::TaskSignals;
 use crate::sync::Mutex;
 
 pub use attr::{Sched, TaskAttr};
+pub use cgroup::Cgroup;
 pub(crate) use clone::{CloneSpec, clone};
 pub use create::ContainerProcess;
 pub use current::current;

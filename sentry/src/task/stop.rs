@@ -92,9 +92,7 @@ impl Task {
             self.clear_interrupted();
             self.recalc_pending();
             self.tell_parent();
-            if self.kernel.tasks.is_frozen() {
-                self.while_frozen().await;
-            }
+            self.while_frozen().await;
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::errno::Result;
 use smallvec::SmallVec;
 
-use super::freeze::Freezer;
+use super::cgroup::Cgroup;
 use super::pid::{Pid, PidNamespace};
 use super::session::{ProcessGroup, Session};
 use super::{Task, ThreadGroup};
@@ -21,7 +22,6 @@ pub struct TaskTable {
     table: Mutex<Table>,
     /// The first pid namespace.
     pub root_ns: Arc<PidNamespace>,
-    pub(super) freezer: Freezer,
 }
 
 /// One lock for the whole tree, like Linux's `tasklist_lock`.
@@ -38,8 +38,6 @@ pub(super) struct Table {
     pub(super) tracing: super::ptrace::Tracing,
     /// Threads that have not been released.
     tasks: u64,
-    /// Most that `clone(2)` may make of them: the container's pids limit.
-    limit: Option<u64>,
 }
 
 struct Entry {
@@ -90,17 +88,11 @@ impl TaskTable {
         TaskTable {
             table: Mutex::default(),
             root_ns,
-            freezer: Freezer::default(),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock()
-    }
-
-    /// Sets the container's pids limit; those there are stay.
-    pub fn set_limit(&self, limit: Option<u64>) {
-        self.lock().limit = limit;
     }
 
     /// How many threads there are, zombies included.
@@ -248,19 +240,17 @@ impl Table {
     }
 
     /// Whether the pids limit, and `threads-max`, let one more be made.
-    pub(super) fn check_limit(&self, threads_max: u64) -> Result<()> {
-        if self.tasks >= threads_max {
+    pub(super) fn check_limit(&self, group: &Cgroup, threads_max: u64) -> Result<()> {
+        if self.tasks >= threads_max || !group.has_room() {
             return Err(Errno::EAGAIN);
         }
-        match self.limit {
-            Some(limit) if self.tasks >= limit => Err(Errno::EAGAIN),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Makes a task findable.
     pub(super) fn insert_task(&mut self, task: &Arc<Task>) {
         self.tasks = self.tasks.saturating_add(1);
+        task.group.cgroup.tasks.fetch_add(1, Ordering::Relaxed);
         for key in task.pid.keys() {
             self.pids.insert(
                 key,
@@ -274,13 +264,16 @@ impl Table {
 
     /// The task is gone; its numbers are free once no group or session has them.
     pub(super) fn remove_task(&mut self, pid: &Arc<Pid>) {
-        let mut had = false;
+        let mut had = None;
         for key in pid.keys() {
             if let Some(entry) = self.pids.get_mut(&key) {
-                had |= entry.task.take().is_some();
+                had = entry.task.take().or(had);
             }
         }
-        self.tasks = self.tasks.saturating_sub(u64::from(had));
+        if let Some(task) = had {
+            self.tasks = self.tasks.saturating_sub(1);
+            task.group.cgroup.tasks.fetch_sub(1, Ordering::Relaxed);
+        }
         self.release_pid(pid);
     }
 

@@ -81,6 +81,8 @@ fn make_super(cx: &Cx, fstype: &dyn FsType, source: &[u8], data: &[u8], flags: u
     Ok(fstype.mount(&MountArgs {
         kernel: &cx.task.kernel,
         task: Some(&cx.task),
+        pid_ns: cx.task.pid_ns(),
+        ipc: &cx.task.ipc(),
         source,
         data,
         flags,

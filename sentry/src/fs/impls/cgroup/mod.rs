@@ -9,7 +9,7 @@ use abi::errno::Result;
 use super::pseudo::{DirBuilder, PseudoFs, Text, fixed, parse_number};
 use crate::fs::{FileType, FsType, MountArgs, SuperBlock};
 use crate::kernel::Kernel;
-use crate::task::current;
+use crate::task::{ThreadGroup, current};
 
 /// `CGROUP2_SUPER_MAGIC`
 const MAGIC: u64 = 0x6367_7270;
@@ -37,7 +37,10 @@ impl FsType for CgroupFsType {
         let kernel = args.kernel.clone();
         root.text("cpu.stat", move || {
             let mut used = 0u64;
-            for (_, group) in kernel.tasks.processes(&kernel.tasks.root_ns) {
+            let all = kernel.tasks.processes(&kernel.tasks.root_ns);
+            let mine = current().map(|task| task.group.cgroup.clone());
+            let within = |group: &ThreadGroup| mine.as_ref().is_none_or(|m| Arc::ptr_eq(m, &group.cgroup));
+            for (_, group) in all.iter().filter(|(_, group)| within(group)) {
                 let usage = group.usage();
                 used = used.saturating_add(usage.user_ns).saturating_add(usage.system_ns);
             }
@@ -48,15 +51,16 @@ impl FsType for CgroupFsType {
     }
 }
 
-/// All processes are in the one group.
+/// All processes of the container are in the one group.
 struct Procs(Arc<Kernel>);
 
 impl Text for Procs {
     fn read(&self) -> Result<Vec<u8>> {
-        let ns = current().map_or_else(|| self.0.tasks.root_ns.clone(), |t| t.pid_ns().clone());
-        let all = self.0.tasks.processes(&ns);
+        let Some(me) = current() else { return Ok(Vec::new()) };
+        let all = self.0.tasks.processes(me.pid_ns());
         Ok(all
             .iter()
+            .filter(|(_, process)| Arc::ptr_eq(&process.cgroup, &me.group.cgroup))
             .map(|(pid, _)| format!("{pid}\n"))
             .collect::<String>()
             .into_bytes())

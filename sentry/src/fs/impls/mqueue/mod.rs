@@ -32,8 +32,7 @@ impl FsType for MqueueFsType {
         let sb = SuperBlock::new(Box::new(PseudoFs::new(MAGIC, String::new())), "mqueue");
         let mut root = DirBuilder::new(&sb);
         root.attr(Attr::root(0o1777));
-        let ns = args.task.map_or_else(|| args.kernel.ipc.root_ns.clone(), |t| t.ipc());
-        root.dynamic(Names(ns));
+        root.dynamic(Names(args.ipc.clone()));
         sb.set_root(fixed(&sb, FileType::Directory, root.into_ops()));
         Ok(sb)
     }

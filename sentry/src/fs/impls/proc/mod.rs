@@ -101,10 +101,7 @@ impl FsType for ProcFsType {
 
     fn mount(&self, args: &MountArgs<'_>) -> Result<Arc<SuperBlock>> {
         let options = options::Options::parse(args.data)?;
-        let ns = match args.task {
-            Some(task) => task.pid_ns().clone(),
-            None => args.kernel.tasks.root_ns.clone(),
-        };
+        let ns = args.pid_ns.clone();
         let proc = Arc::new(Proc {
             kernel: args.kernel.clone(),
             ns,

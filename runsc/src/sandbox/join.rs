@@ -1,0 +1,194 @@
+//! A container that joins the sandbox of another one: a Gofer of its own, and a process that stands for it on the host.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use platform::host::spawn::{Spawn, spawn};
+use rustix::pipe::{PipeFlags, pipe_with};
+use sentry::boot::config::JoinConfig;
+use sentry::boot::control::{Reply, Request};
+
+use super::boot::MESSAGE_FD;
+use super::control::{Connection, closed};
+use super::launch::{self, Launched, connections, message_file, read_to_end, settle, start_gofer, stdio};
+use super::stub::{CONNECTION_FD, EXIT_FD, StubMessage, TERMINAL_FD};
+use super::{Start, Terminal, preserve, program};
+use crate::cgroup;
+use crate::commands::Env;
+use crate::config::{Plan, Wish};
+use crate::error::{Context, Error, Result};
+use crate::state::{Container, Pod, Process, Record};
+
+/// The pod of that id, whose sandbox must run.
+pub fn find(env: &Env<'_>, id: &str) -> Result<Pod> {
+    let first = env
+        .store
+        .load(id)
+        .map_err(|e| Error::new(format!("sandbox of the pod: {e}")))?;
+    match first.sandbox {
+        Some(sandbox) if first.pod.is_none() && sandbox.alive() => Ok(Pod {
+            id: id.to_owned(),
+            sandbox,
+        }),
+        _ => Err(Error::new(format!("sandbox of the pod: container not running: {id}"))),
+    }
+}
+
+/// Starts the Gofer and the process that stands for the container, and has the Sentry build it.
+pub fn join(
+    env: &Env<'_>,
+    container: &Container,
+    record: &mut Record,
+    start: &Start,
+    plan: Plan,
+    pod: &Pod,
+) -> Result<Launched> {
+    let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
+    let image = program::sealed_copy()?;
+    let mut notes = Vec::new();
+    let cgroup = cgroup::create(&plan, env.globals, &mut notes)?;
+    notes.iter().for_each(|note| env.log.warn(note));
+    record.cgroup.clone_from(&cgroup);
+    record.pod = Some(pod.clone());
+    container.write(record)?;
+
+    let (sentry_ends, gofer_ends) = connections(2)?;
+    let oom = plan.container.process.oom_score_adj;
+    let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
+    let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
+    let pipes = [gofer_ready_write, alive_write];
+    let flags = [start.foreground, launch::keeps_stderr(env, start)];
+    let gofer = start_gofer(env, &image, &plan, gofer_ends, pipes, flags)?;
+    record.gofer = Process::of(gofer.pid());
+    container.write(record)?;
+    settle(&gofer, cgroup.as_ref(), oom)?;
+
+    let mut fds = stdio(&start.terminal, plan.container.process.console_size)?;
+    let connection = Connection::new(&env.store.dir(&pod.id))?;
+    join_network(env, pod)?;
+    let stub = Stub {
+        connection: &connection,
+        terminal: fds.first().filter(|_| matches!(start.terminal, Terminal::Socket(_))),
+        exit: launch::exit_file(container)?,
+        message: message_file(&StubMessage {
+            cgroup: cgroup.as_ref().map_or_else(Vec::new, |c| c.dirs.clone()),
+            terminal: matches!(start.terminal, Terminal::Socket(_)),
+            exit: true,
+            die_with_parent: start.foreground,
+        })?,
+    };
+    let stub = stub.spawn(&image)?;
+    let process = Process::of(stub.pid()).ok_or_else(|| Error::new("the container's process ended at once"))?;
+    record.sandbox = Some(process);
+    container.write(record)?;
+    settle(&stub, cgroup.as_ref(), oom)?;
+    launch::create_hooks(env, record, &plan.hooks, stub.pid(), gofer.pid())?;
+
+    let gofer_pidfd = gofer.release().context(|| "start the gofer")?.1;
+    let trouble = read_to_end(gofer_ready.as_fd())?;
+    if !trouble.is_empty() {
+        return Err(Error::new(trouble));
+    }
+    let (extra, preserved): (Vec<i32>, Vec<OwnedFd>) = preserve::take(start.preserve_fds)?.into_iter().unzip();
+    let config = message_file(&JoinConfig {
+        pids_limit: plan.pids_limit(),
+        container: plan.container,
+        pids_of,
+        own_ipc: plan.wishes.ipc == Wish::New,
+        own_uts: plan.wishes.uts == Wish::New,
+    })?;
+    let request = Request::Join {
+        gofer: sentry_ends.len(),
+        extra,
+    };
+    let mut donated = vec![config, alive];
+    donated.extend(sentry_ends);
+    donated.append(&mut fds);
+    donated.extend(preserved);
+    let borrowed: Vec<BorrowedFd<'_>> = donated.iter().map(AsFd::as_fd).collect();
+    connection.send(&request, &borrowed)?;
+    match connection.receive()?.ok_or_else(closed)? {
+        Reply::Started { .. } => {}
+        Reply::Failed { message, exit_code } if matches!(exit_code, 126 | 127) => {
+            return Err(Error::with_code(message, exit_code));
+        }
+        Reply::Failed { message, .. } => return Err(Error::new(message)),
+        other => return Err(Error::new(format!("the sandbox gave a strange answer: {other:?}"))),
+    }
+    connection.be_patient()?;
+    let pidfd = stub.release().context(|| "start runsc-container")?.1;
+    Ok(Launched::joined(process, pidfd, gofer_pidfd))
+}
+
+/// What the process that stands for the container is given.
+struct Stub<'a> {
+    connection: &'a Connection,
+    terminal: Option<&'a OwnedFd>,
+    exit: OwnedFd,
+    message: OwnedFd,
+}
+
+impl Stub<'_> {
+    fn spawn(&self, image: &OwnedFd) -> Result<launch::Started> {
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .context(|| "/dev/null")?;
+        let mut fds = vec![
+            (null.as_fd(), 0),
+            (null.as_fd(), 1),
+            (null.as_fd(), 2),
+            (self.message.as_fd(), MESSAGE_FD),
+            (self.connection.socket.as_fd(), CONNECTION_FD),
+            (self.exit.as_fd(), EXIT_FD),
+        ];
+        fds.extend(self.terminal.map(|fd| (fd.as_fd(), TERMINAL_FD)));
+        let string = |s: &str| CString::new(s).map_err(|_| Error::new("NUL in a program name"));
+        spawn(&Spawn {
+            program: image.as_fd(),
+            argv: vec![string("runsc-container")?, string("exec-stub")?],
+            env: Vec::new(),
+            namespaces: 0,
+            fds,
+            become_root: false,
+            new_session: true,
+        })
+        .context(|| "start runsc-container")
+    }
+}
+
+/// The container whose pid namespace is wanted. A path names the process that stands for one, as engines know it.
+fn pids_of(env: &Env<'_>, wish: &Wish, pod: &Pod) -> Result<Option<String>> {
+    let path = match wish {
+        Wish::New => return Ok(None),
+        // That of whoever runs it, as runc has it: here the pod.
+        Wish::None => return Ok(Some(pod.id.clone())),
+        Wish::Join(path) => path,
+    };
+    let field = || format!("config.json: linux.namespaces: {}", path.display());
+    let pid = path
+        .strip_prefix("/proc")
+        .ok()
+        .and_then(|rest| rest.iter().next()?.to_str()?.parse::<i32>().ok())
+        .ok_or_else(|| Error::new(format!("{}: not of the form /proc/PID/ns/pid", field())))?;
+    let records = env.store.list()?;
+    let owner = records
+        .iter()
+        .find(|r| r.control_id() == pod.id && r.sandbox.is_some_and(|p| p.pid == pid && p.alive()));
+    owner
+        .map(|r| Some(r.id.clone()))
+        .ok_or_else(|| Error::new(format!("{}: no container of the pod {}", field(), pod.id)))
+}
+
+/// Hooks and engines look at the network namespace of the container's process: it is the pod's.
+fn join_network(env: &Env<'_>, pod: &Pod) -> Result<()> {
+    if env.globals.is_rootless() {
+        return Ok(());
+    }
+    let path = format!("/proc/{}/ns/net", pod.sandbox.pid);
+    let file = File::open(&path).context(|| &path)?;
+    nix::sched::setns(file, CloneFlags::CLONE_NEWNET).context(|| path)
+}

@@ -1,0 +1,387 @@
+//! Pods: a sandbox container and containers that join it, as CRI's engines ask for them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{Bundle, wait_for};
+use serde_json::{Value, json};
+
+/// A sandbox container `pod` that runs, and members with bundles of their own in the same state directory.
+struct Pod {
+    first: Bundle,
+    members: Vec<(String, Bundle)>,
+}
+
+impl Pod {
+    fn new() -> Self {
+        let mut first = Bundle::new("exec sleep 1000");
+        first.spec["hostname"] = json!("the-pod");
+        first.spec["annotations"] = json!({ "io.kubernetes.cri.container-type": "sandbox" });
+        assert_eq!(first.detached(&["create", "pod"]), Some(0));
+        assert_eq!(first.detached(&["start", "pod"]), Some(0));
+        Self {
+            first,
+            members: Vec::new(),
+        }
+    }
+
+    /// A bundle of a member, which may still be changed.
+    fn member(&mut self, id: &str, script: &str) -> &mut Value {
+        let mut bundle = Bundle::new(script);
+        bundle.spec["annotations"] = json!({
+            "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"
+        });
+        self.members.retain(|(old, _)| old != id);
+        self.members.push((id.to_owned(), bundle));
+        &mut self.members.last_mut().unwrap().1.spec
+    }
+
+    fn bundle(&self, id: &str) -> &Bundle {
+        &self.members.iter().find(|(member, _)| member == id).unwrap().1
+    }
+
+    fn command(&self, id: &str, args: &[&str]) -> Command {
+        let bundle = self.bundle(id);
+        fs::write(bundle.path("config.json"), bundle.spec.to_string()).unwrap();
+        let mut command = self.first.command(args);
+        command.current_dir(bundle.dir.path());
+        command
+    }
+
+    fn create(&self, id: &str) {
+        let status = self
+            .command(id, &["create", "--pid-file", "pid", id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "create {id}");
+    }
+
+    fn start(&self, id: &str) {
+        self.create(id);
+        self.ok(&["start", id]);
+    }
+
+    fn runsc(&self, args: &[&str]) -> Output {
+        self.first.runsc(args)
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.runsc(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn exec(&self, id: &str, script: &str) -> String {
+        self.ok(&["exec", id, "/bin/sh", "-c", script])
+    }
+
+    fn status(&self, id: &str) -> String {
+        self.first.state(id)["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn pid(&self, id: &str) -> i64 {
+        self.first.state(id)["pid"].as_i64().unwrap_or(0)
+    }
+
+    fn stops(&self, id: &str) {
+        wait_for(&format!("the end of {id}"), || self.status(id) == "stopped");
+    }
+
+    fn end(&self) {
+        for (id, _) in &self.members {
+            self.ok(&["delete", "--force", id]);
+        }
+        self.ok(&["delete", "--force", "pod"]);
+        self.first.left_nothing();
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        // After a failed test.
+        for (id, _) in &self.members {
+            let _ = self.runsc(&["delete", "--force", id]);
+        }
+        let _ = self.runsc(&["delete", "--force", "pod"]);
+    }
+}
+
+fn lives(pid: i64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+fn kill(pid: i64) {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn what_is_shared_and_what_is_not() {
+    let mut pod = Pod::new();
+    let apart = json!([{ "type": "pid" }, { "type": "mount" }]);
+    pod.member("a", "echo $$ > /host/pid-inside; echo a > /marker; exec sleep 1000")["linux"]["namespaces"] = apart;
+    pod.member("b", "exec sleep 1000");
+    pod.start("a");
+    pod.start("b");
+    for (id, hostname) in [("pod", "the-pod"), ("a", "the-pod"), ("b", "the-pod")] {
+        assert_eq!(pod.exec(id, "uname -n"), hostname, "{id}");
+    }
+    let ns = |id: &str, name: &str| pod.exec(id, &format!("readlink /proc/self/ns/{name}"));
+    for name in ["ipc", "net", "uts"] {
+        assert_eq!(ns("a", name), ns("b", name), "{name}");
+        assert_eq!(ns("a", name), ns("pod", name), "{name}");
+    }
+    for name in ["pid", "mnt"] {
+        assert_ne!(ns("a", name), ns("b", name), "{name}");
+        assert_ne!(ns("a", name), ns("pod", name), "{name}");
+    }
+    // Each has a first process, and sees no other container's.
+    wait_for("the first process", || pod.bundle("a").read("pid-inside") == "1\n");
+    for id in ["pod", "a", "b"] {
+        let names = pod.exec(id, "cat /proc/[0-9]*/comm | sort | uniq -c | grep -c sleep");
+        assert_eq!(names, "1", "{id} sees one sleep");
+    }
+    // A root each.
+    assert_eq!(pod.exec("a", "cat /marker"), "a");
+    assert_eq!(pod.exec("b", "test -e /marker || echo none"), "none");
+    // One loopback, one set of System V objects.
+    pod.exec("a", "ipcmk -Q >/dev/null");
+    assert_eq!(pod.exec("b", "ipcs -q | grep -c ^0x"), "1");
+    let server = "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 7000, Listen => 1) \
+                  or die; open(F, '>', '/host/listens'); close F; my $c = $s->accept; print $c qq(hello\\n);";
+    let client = "use IO::Socket::INET; my $c = IO::Socket::INET->new('127.0.0.1:7000') or die; print <$c>;";
+    let mut listening = pod
+        .first
+        .command(&["exec", "a", "/usr/bin/perl", "-e", server])
+        .spawn()
+        .unwrap();
+    wait_for("the server", || pod.bundle("a").path("listens").exists());
+    assert_eq!(pod.ok(&["exec", "b", "/usr/bin/perl", "-e", client]), "hello");
+    assert!(listening.wait().unwrap().success());
+    pod.end();
+}
+
+#[test]
+fn a_shared_pid_namespace() {
+    let mut pod = Pod::new();
+    let path = format!("/proc/{}/ns/pid", pod.pid("pod"));
+    let shared = json!([{ "type": "pid", "path": path }, { "type": "mount" }, { "type": "uts" }, { "type": "ipc" }]);
+    let spec = pod.member("a", "sleep 1000 & echo $$ > /host/pid-inside; wait");
+    spec["linux"]["namespaces"] = shared.clone();
+    spec["hostname"] = json!("own-name");
+    pod.member("b", "exec tail -f /dev/null")["linux"]["namespaces"] = shared;
+    pod.start("a");
+    pod.start("b");
+    wait_for("the first process", || pod.bundle("a").read("pid-inside").len() > 1);
+    assert_ne!(pod.bundle("a").read("pid-inside"), "1\n");
+    assert_eq!(pod.exec("b", "cat /proc/1/comm"), "sleep");
+    assert_eq!(pod.exec("b", "cat /proc/[0-9]*/comm | grep -c sleep"), "2");
+    assert_eq!(pod.exec("a", "uname -n"), "own-name");
+    let ipc = |id: &str| pod.exec(id, "readlink /proc/self/ns/ipc");
+    assert_ne!(ipc("a"), ipc("b"));
+    // Others of a container do not outlive its first process, though that is no namespace's init.
+    let list = |id: &str| serde_json::from_str::<Vec<i64>>(&pod.ok(&["ps", "--format", "json", id])).unwrap();
+    let of_a = list("a");
+    assert_eq!(of_a.len(), 2, "{of_a:?}");
+    assert!(of_a.iter().all(|pid| lives(*pid)));
+    pod.ok(&["kill", "a", "KILL"]);
+    pod.stops("a");
+    assert!(!of_a.iter().any(|pid| lives(*pid)), "{of_a:?}");
+    assert_eq!(list("b").len(), 1);
+    // The pod's first process does not reap what it inherits, and a zombie has no command line.
+    assert_eq!(
+        pod.exec("b", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c ^sleep"),
+        "1"
+    );
+    pod.end();
+}
+
+#[test]
+fn verbs_work_on_one_container() {
+    let mut pod = Pod::new();
+    pod.member(
+        "a",
+        "trap 'exit 7' TERM; while :; do date +%s%N > /host/tick; sleep 0.02; done",
+    );
+    pod.member("b", "exec sleep 1000");
+    pod.create("a");
+    assert_eq!(pod.status("a"), "created");
+    assert!(!pod.bundle("a").path("tick").exists());
+    let pid = pod.bundle("a").read("pid");
+    assert_eq!(pid, pod.pid("a").to_string());
+    pod.ok(&["start", "a"]);
+    assert!(!pod.runsc(&["start", "a"]).status.success(), "started twice");
+    pod.start("b");
+    assert_eq!(pod.status("a"), "running");
+    let tick = || pod.bundle("a").read("tick");
+    wait_for("a sign of life", || !tick().is_empty());
+
+    pod.ok(&["pause", "a"]);
+    assert_eq!((pod.status("a"), pod.status("b")), ("paused".into(), "running".into()));
+    let frozen = tick();
+    assert_eq!(pod.exec("b", "echo goes on"), "goes on");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(tick(), frozen);
+    pod.ok(&["resume", "a"]);
+    wait_for("life after the pause", || tick() != frozen);
+
+    let ids = pod.ok(&["list", "-q"]);
+    assert_eq!(ids.lines().collect::<Vec<_>>(), ["a", "b", "pod"]);
+    let exit = pod.runsc(&["exec", "b", "/bin/sh", "-c", "exit 9"]);
+    assert_eq!(exit.status.code(), Some(9));
+
+    let wait = pod
+        .first
+        .command(&["wait", "a"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    pod.ok(&["kill", "a", "TERM"]);
+    let said = wait.wait_with_output().unwrap().stdout;
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said["exitStatus"], 7);
+    pod.stops("a");
+    let late = pod.runsc(&["kill", "--all", "a", "9"]);
+    assert!(String::from_utf8_lossy(&late.stderr).contains("not running"));
+    assert_eq!(pod.status("b"), "running");
+    pod.ok(&["kill", "--all", "b", "9"]);
+    pod.stops("b");
+    assert_eq!(pod.status("pod"), "running");
+    pod.end();
+}
+
+#[test]
+fn the_host_process_ends_as_the_guests_did() {
+    let mut pod = Pod::new();
+    pod.member("code", "exit 42");
+    pod.member("signal", "sleep 1000 & exec sleep 1000");
+    let run = |id: &str| pod.command(id, &["run", id]).status().unwrap().code();
+    assert_eq!(run("code"), Some(42));
+    let mut child = pod.command("signal", &["run", "signal"]).spawn().unwrap();
+    wait_for("the container", || pod.status("signal") == "running");
+    pod.ok(&["kill", "signal", "KILL"]);
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 9));
+    assert_eq!(pod.status("pod"), "running");
+    pod.end();
+}
+
+#[test]
+fn one_container_is_made_anew() {
+    let mut pod = Pod::new();
+    pod.member("a", "echo first > /host/said; exec sleep 1000");
+    pod.member("b", "exec sleep 1000");
+    pod.start("a");
+    pod.start("b");
+    let (b, sandbox) = (pod.pid("b"), pod.pid("pod"));
+    for round in 0..3 {
+        wait_for("the container's word", || {
+            pod.bundle("a").read("said").contains("first")
+        });
+        fs::remove_file(pod.bundle("a").path("said")).unwrap();
+        if round == 1 {
+            pod.ok(&["delete", "--force", "a"]);
+        } else {
+            pod.ok(&["kill", "a", "KILL"]);
+            pod.stops("a");
+            pod.ok(&["delete", "a"]);
+        }
+        assert!(pod.runsc(&["state", "a"]).stdout.is_empty());
+        pod.start("a");
+    }
+    assert_eq!((pod.pid("b"), pod.pid("pod")), (b, sandbox));
+    assert_eq!(pod.exec("b", "echo there"), "there");
+    pod.end();
+}
+
+#[test]
+fn the_end_of_the_sandbox_is_the_end_of_all() {
+    let mut pod = Pod::new();
+    pod.member("a", "exec sleep 1000");
+    pod.member("b", "exec sleep 1000");
+    pod.start("a");
+    pod.create("b");
+    let pids = [pod.pid("a"), pod.pid("b")];
+    pod.ok(&["kill", "pod", "KILL"]);
+    pod.stops("a");
+    pod.stops("b");
+    wait_for("the processes' end", || !pids.iter().any(|pid| lives(*pid)));
+    pod.member("late", "true");
+    let output = pod.command("late", &["run", "late"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("not running: pod"), "{said}");
+    pod.end();
+}
+
+#[test]
+fn what_dies_takes_one_container_with_it() {
+    let mut pod = Pod::new();
+    for id in ["stub", "gofer", "unstarted", "lives"] {
+        pod.member(id, "sleep 1000 & exec sleep 1000");
+        if id == "unstarted" {
+            pod.create(id)
+        } else {
+            pod.start(id)
+        }
+    }
+    let state = |id: &str| {
+        let text = fs::read(pod.first.path("state").join(id).join("state.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()
+    };
+    let gofers = ["stub", "gofer", "unstarted"].map(|id| state(id)["gofer"]["pid"].as_i64().unwrap());
+    kill(pod.pid("stub"));
+    kill(pod.pid("unstarted"));
+    kill(gofers[1]);
+    for id in ["stub", "gofer", "unstarted"] {
+        pod.stops(id);
+        // Its Gofer has nobody left to serve.
+        pod.ok(&["delete", id]);
+    }
+    assert!(!gofers.iter().any(|pid| lives(*pid)));
+    assert_eq!(pod.exec("lives", "echo still"), "still");
+    pod.end();
+}
+
+#[test]
+fn refusals() {
+    let mut pod = Pod::new();
+    let says = |pod: &Pod, id: &str, code: i32, word: &str| {
+        let output = pod.command(id, &["run", id]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(word), "{word:?} is missing in {said:?}");
+        assert!(!pod.first.path("state").join(id).exists());
+    };
+    pod.member("lost", "true")["annotations"]["io.kubernetes.cri.sandbox-id"] = json!("nowhere");
+    says(&pod, "lost", 1, "nowhere");
+    pod.member("nobodys", "true")["annotations"] = json!({ "io.kubernetes.cri.container-type": "container" });
+    says(&pod, "nobodys", 1, "io.kubernetes.cri.sandbox-id");
+    pod.member("program", "true")["process"]["args"] = json!(["/no/such/program"]);
+    says(&pod, "program", 127, "/no/such/program");
+    pod.member("pids", "true")["linux"]["namespaces"] = json!([{ "type": "pid", "path": "/proc/1/ns/pid" }]);
+    says(&pod, "pids", 1, "/proc/1/ns/pid");
+    pod.member("mount", "true")["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "destination": "/x", "type": "bind", "source": "/no/such/dir", "options": ["bind"] }));
+    says(&pod, "mount", 1, "/no/such/dir");
+    // CRI-O's words.
+    pod.member("crio", "exit 3")["annotations"] = json!({
+        "io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "pod"
+    });
+    assert_eq!(pod.command("crio", &["run", "crio"]).status().unwrap().code(), Some(3));
+    assert!(Path::new(&format!("/proc/{}", pod.pid("pod"))).exists());
+    pod.end();
+}

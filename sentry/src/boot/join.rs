@@ -1,0 +1,166 @@
+//! A container that joins the pod of a running sandbox, and the connection that stands for its first process.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use gofer::client::Client;
+
+use super::config::JoinConfig;
+use super::container::{Container, Parts};
+use super::control::Reply;
+use super::exec::Held;
+use super::pod::Pod;
+use super::server::send;
+use super::{Failed, launch, ready_to_read, tree};
+use crate::executor::{Executor, FdEvents, HostFd};
+use crate::ipc::IpcNamespace;
+use crate::task::{Cgroup, Nsproxy, PidNamespace};
+
+/// Largest description of a container.
+const MAX_CONFIG: usize = 16 << 20;
+
+/// Builds the container, tells its first process's number, and lives as long as it.
+pub async fn serve(connection: &HostFd, pod: &Arc<Pod>, fds: Vec<OwnedFd>, gofer: usize, extra: &[i32]) {
+    let kernel = pod.first().kernel().clone();
+    let (container, alive) = match join(pod, fds, gofer, extra).await {
+        Ok(joined) => joined,
+        Err(f) => {
+            let (message, exit_code) = (f.message, f.exit_code);
+            send(connection, &Reply::Failed { message, exit_code });
+            return;
+        }
+    };
+    // Without its Gofer a container has no files any more.
+    let watched = Arc::downgrade(&container);
+    let executor = kernel.executor.clone();
+    kernel.executor.spawn(async move {
+        let alive = HostFd::new(&executor, Arc::new(alive), FdEvents::IN | FdEvents::HUP);
+        while !ready_to_read(std::os::fd::AsFd::as_fd(alive.fd())) {
+            alive.changed().await;
+        }
+        if let Some(container) = watched.upgrade() {
+            container.kill();
+        }
+    });
+    let pid = container.init().pid.own();
+    if !send(connection, &Reply::Started { pid }) {
+        container.kill();
+    }
+    let held = Held {
+        connection,
+        group: container.init(),
+        stdio: container.stdio(),
+    };
+    held.until_end(|| container.kill()).await;
+    // In a pid namespace that it shares, the others would live on.
+    container.kill();
+    container.gone().await;
+    let status = container.finished().await;
+    pod.remove(&container);
+    send(connection, &Reply::Ended { status });
+}
+
+/// Makes everything up to the loaded program.
+async fn join(
+    pod: &Arc<Pod>,
+    fds: Vec<OwnedFd>,
+    gofer: usize,
+    extra: &[i32],
+) -> Result<(Arc<Container>, OwnedFd), Failed> {
+    let missing = || Failed::new("descriptors are missing in the request");
+    let mut fds = fds.into_iter();
+    let config = read(&fds.next().ok_or_else(missing)?)?;
+    let alive = fds.next().ok_or_else(missing)?;
+    let connections: Vec<OwnedFd> = fds.by_ref().take(gofer).collect();
+    let container = config.container;
+    let streams = if container.process.terminal { 1 } else { 3 };
+    let stdio: Vec<OwnedFd> = fds.by_ref().take(streams).collect();
+    let further: Vec<OwnedFd> = fds.collect();
+    if connections.len() != gofer || connections.is_empty() || stdio.len() != streams || further.len() != extra.len() {
+        return Err(missing());
+    }
+    let first = pod.first();
+    let kernel = first.kernel();
+    if pod.find(&container.id).is_some() {
+        return Err(Failed::new(format!("container {} is in the pod already", container.id)));
+    }
+    let maps = [container.uid_map.clone(), container.gid_map.clone()];
+    if maps.iter().any(|map| !map.is_empty()) && *kernel.outer_ids.lock() != maps {
+        return Err(Failed::new("config.json: linux.uidMappings: not those of the pod"));
+    }
+    let pid_ns = match &config.pids_of {
+        Some(id) => pod
+            .find(id)
+            .map(|other| other.namespaces().pid_for_children.clone())
+            .ok_or_else(|| Failed::new(format!("pid namespace: container {id} is not in the pod")))?,
+        None => PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone()),
+    };
+    let ipc = match config.own_ipc {
+        true => IpcNamespace::new(kernel.unique_id(), kernel.root_user_ns.clone()),
+        false => first.namespaces().ipc.clone(),
+    };
+    let client = Arc::new(Client::new(connections));
+    let cred = Arc::new(launch::builder_cred(kernel));
+    let mounts = tree::build(kernel, &client, &container, &cred, (&pid_ns, &ipc))
+        .map_err(|f| Failed::new(format!("{}: {}", f.what, launch::text(f.errno))))?;
+    let (host, domain) = (container.hostname.as_bytes(), container.domainname.as_bytes());
+    let mut ns = Nsproxy::new(kernel, mounts.clone(), host, domain);
+    if !config.own_uts {
+        ns.uts = first.namespaces().uts.clone();
+    }
+    ns.net = first.namespaces().net.clone();
+    ns.pid_for_children = pid_ns;
+    ns.ipc = ipc;
+    let parts = Parts {
+        kernel: kernel.clone(),
+        id: container.id.clone(),
+        mounts,
+        ns,
+        seccomp: container.process.seccomp.clone(),
+        cgroup: Cgroup::new(config.pids_limit),
+    };
+    let extra = extra.iter().copied().zip(further).collect();
+    let made = launch::first_process(parts, &container, stdio, extra).await?;
+    if !pod.add(&made) {
+        made.kill();
+        return Err(Failed::new(format!("container {} is in the pod already", container.id)));
+    }
+    Ok((made, alive))
+}
+
+/// Reads the description; `runsc` has written it whole.
+fn read(file: &OwnedFd) -> Result<JoinConfig, Failed> {
+    let failed = |e: &dyn std::fmt::Display| Failed::new(format!("donated configuration: {e}"));
+    let mut text = Vec::new();
+    let mut part = vec![0u8; 1 << 16];
+    loop {
+        let at = abi::conv::usize64(text.len());
+        let got = rustix::io::pread(file, &mut part[..], at).map_err(|e| failed(&e))?;
+        if got == 0 {
+            break;
+        }
+        text.extend_from_slice(part.get(..got).unwrap_or_default());
+        if text.len() > MAX_CONFIG {
+            return Err(failed(&"too long"));
+        }
+    }
+    serde_json::from_slice(&text).map_err(|e| failed(&e))
+}
+
+/// How long the killed may take.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+impl Container {
+    /// Waits until nothing of it runs.
+    pub(super) async fn gone(&self) {
+        let kernel = self.kernel();
+        let end = Executor::now().saturating_add(PATIENCE_NS);
+        let live = || {
+            let all = kernel.tasks.processes_in(self.cgroup());
+            all.iter().any(|process| !process.has_ended())
+        };
+        while live() && Executor::now() < end {
+            crate::wait::sleep_until(&kernel.executor, Executor::now() + 500_000).await;
+        }
+    }
+}

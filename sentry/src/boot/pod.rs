@@ -1,0 +1,86 @@
+//! The containers of a sandbox: the one that it was started with, and those of a pod that join later.
+
+use std::sync::Arc;
+
+use super::container::Container;
+use super::control::{Reply, Request};
+use crate::sync::Mutex;
+
+/// All containers.
+pub struct Pod {
+    first: Arc<Container>,
+    joined: Mutex<Vec<Arc<Container>>>,
+}
+
+impl Pod {
+    /// A sandbox with one container.
+    pub fn new(first: Arc<Container>) -> Arc<Pod> {
+        Arc::new(Pod {
+            first,
+            joined: Mutex::default(),
+        })
+    }
+
+    /// The container that the sandbox was started with, and lives as long as.
+    pub fn first(&self) -> &Arc<Container> {
+        &self.first
+    }
+
+    /// The container of that id.
+    pub fn find(&self, id: &str) -> Option<Arc<Container>> {
+        if self.first.is(id) {
+            return Some(self.first.clone());
+        }
+        self.joined.lock().iter().find(|c| c.is(id)).cloned()
+    }
+
+    /// Adds one; false if the id is taken.
+    pub(super) fn add(&self, container: &Arc<Container>) -> bool {
+        let mut joined = self.joined.lock();
+        if self.first.is(container.id()) || joined.iter().any(|c| c.is(container.id())) {
+            return false;
+        }
+        joined.push(container.clone());
+        true
+    }
+
+    /// Forgets one that has ended.
+    pub(super) fn remove(&self, container: &Arc<Container>) {
+        self.joined.lock().retain(|c| !Arc::ptr_eq(c, container));
+    }
+
+    /// Serves a request that needs no connection of its own.
+    pub(super) async fn answer(&self, request: Request) -> Reply {
+        let id = match &request {
+            Request::Signal { container, .. }
+            | Request::Exec { container, .. }
+            | Request::Wait { container, .. }
+            | Request::Processes { container }
+            | Request::Resize { container }
+            | Request::Pause { container }
+            | Request::Resume { container }
+            | Request::Start { container }
+            | Request::Leave { container }
+            | Request::Update { container, .. } => container,
+            Request::Join { .. } | Request::Tell { .. } | Request::Resized => {
+                return Reply::failed("not on this connection");
+            }
+        };
+        match (self.find(id), &request) {
+            (Some(container), Request::Leave { .. }) if !Arc::ptr_eq(&container, &self.first) => {
+                self.leave(&container).await
+            }
+            (Some(container), _) => container.answer(request).await,
+            (None, Request::Leave { .. }) => Reply::Done,
+            (None, _) => Reply::failed(format!("container not running: {id:?} is not in this sandbox")),
+        }
+    }
+
+    /// Ends a container; it is forgotten by whoever stands for it.
+    async fn leave(&self, container: &Arc<Container>) -> Reply {
+        container.kill();
+        container.gone().await;
+        self.remove(container);
+        Reply::Done
+    }
+}
