@@ -46,16 +46,23 @@ pub fn join(
     pod: &Pod,
 ) -> Result<Launched> {
     let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
-    let image = program::sealed_copy()?;
+    let image = program::open()?;
     let mut notes = Vec::new();
-    let cgroup = cgroup::create(&plan, env.globals, &mut notes)?;
+    record.pod = Some(pod.clone());
+    let mut intent = |cgroup: &cgroup::CgroupRecord| {
+        record.cgroup = Some(cgroup.clone());
+        container.write(record)
+    };
+    let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
     notes.iter().for_each(|note| env.log.warn(note));
     record.cgroup.clone_from(&cgroup);
-    record.pod = Some(pod.clone());
     container.write(record)?;
 
     let (sentry_ends, gofer_ends) = connections(2)?;
     let oom = plan.container.process.oom_score_adj;
+    if plan.container.root_readonly && plan.container.root_overlay == sentry::boot::config::Overlay::None {
+        super::places::make(&plan.rootfs, &plan.container.mounts);
+    }
     let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let pipes = [gofer_ready_write, alive_write];
