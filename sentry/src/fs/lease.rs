@@ -179,7 +179,7 @@ fn begin_break(kernel: &Arc<Kernel>, leases: &Leases, write: bool) -> Option<u64
     }
     drop(list);
     for (file, fd) in tell {
-        sigio::tell_of_message(kernel, &file, fd);
+        sigio::tell_of_message_now(kernel, &file, fd);
     }
     latest
 }

@@ -72,6 +72,19 @@ impl Listener for Sender {
 
 /// Tells the file's owner of something that is no readiness (`POLL_MSG`): leases, `F_NOTIFY`.
 pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
+    let (owner, Some(info)) = message(file, fd) else { return };
+    let sender = kernel.clone();
+    soon(kernel, move || send(&sender, owner, info));
+}
+
+/// Likewise at once, for who holds no lock and is about to wait for what comes of it.
+pub(super) fn tell_of_message_now(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
+    if let (owner, Some(info)) = message(file, fd) {
+        send(kernel, owner, info);
+    }
+}
+
+fn message(file: &File, fd: i32) -> (FileOwner, Option<SigInfo>) {
     /// `POLLIN | POLLRDNORM | POLLMSG`
     const BAND: i64 = 0x441;
     let owner = *file.owner.lock();
@@ -79,7 +92,9 @@ pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
         0 => Signal::SIGIO.number(),
         number => number,
     };
-    let Some(signal) = Signal::new(number) else { return };
+    let Some(signal) = Signal::new(number) else {
+        return (owner, None);
+    };
     let info = match owner.signal {
         0 => SigInfo::kernel(signal),
         _ => SigInfo {
@@ -89,8 +104,7 @@ pub(super) fn tell_of_message(kernel: &Arc<Kernel>, file: &Arc<File>, fd: i32) {
             detail: Detail::Poll { band: BAND, fd },
         },
     };
-    let sender = kernel.clone();
-    soon(kernel, move || send(&sender, owner, info));
+    (owner, Some(info))
 }
 
 /// Sending takes locks of the task tree, which a waker may not: at the end of the call that woke, or else from a task of its own.
