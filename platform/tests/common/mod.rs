@@ -62,6 +62,14 @@ impl Wake for Unpark {
     }
 }
 
+struct UnparkLeader(Arc<dyn Platform>);
+
+impl Wake for UnparkLeader {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// `basic_ptrace.rs` is `basic.rs` again, and so on.
 pub fn on_ptrace() -> bool {
     env!("CARGO_CRATE_NAME").ends_with("_ptrace")
@@ -127,7 +135,9 @@ impl Sandbox {
 
     /// Runs a future on this thread, which is the leader while it waits. Needs [`Sandbox::without_leader`].
     pub fn drive<F: Future>(&self, future: F) -> F::Output {
-        let mut cx = Cx::from_waker(Waker::noop());
+        // Threads of the platform wake too, the reaper for one, while this one waits.
+        let waker = Waker::from(Arc::new(UnparkLeader(Arc::clone(&self.platform))));
+        let mut cx = Cx::from_waker(&waker);
         let mut future = pin!(future);
         loop {
             match future.as_mut().poll(&mut cx) {
