@@ -246,6 +246,8 @@ tests::cases! {
     fn comm_and_cmdline_follow_exec() {
         let pid = spawn(|| { exec(c"/bin/sleep", &[p(c"first"), p(c"100")]); 120 });
         until(|| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c == "sleep\n"));
+        // The name is set before the arguments are: for a moment there are none.
+        until(|| !std::fs::read(format!("/proc/{pid}/cmdline")).unwrap().is_empty());
         eq(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap(), b"first\x00100\0");
         eq(std::fs::read_link(format!("/proc/{pid}/exe")).unwrap(), std::fs::canonicalize("/bin/sleep").unwrap());
         ok(kill(pid, SIGKILL));

@@ -144,6 +144,12 @@ impl Task {
     /// Sends `SIGSEGV` for a frame that cannot be written or read (`SI_KERNEL`). If that was the frame of `SIGSEGV` itself,
     /// the process ends.
     pub(crate) fn force_sigsegv(&self, of: Option<Signal>) {
+        // A process that the host has killed, for want of memory, takes no frame: that is what it dies of.
+        if self.mm().is_some_and(|mm| mm.is_dead()) {
+            self.group.exit(Signal::SIGKILL.number());
+            self.interrupt();
+            return;
+        }
         if of == Some(Signal::SIGSEGV) {
             let handlers = self.group.handlers();
             handlers.lock().set(Signal::SIGSEGV, SigAction::default());

@@ -50,7 +50,12 @@ pub(crate) async fn exec(
     }
     if loaded.is_err() {
         // Neither the old program nor the new one is there any more.
-        task.group.exit(Signal::SIGSEGV.number());
+        let signal = if cx.mm.is_dead() {
+            Signal::SIGKILL
+        } else {
+            Signal::SIGSEGV
+        };
+        task.group.exit(signal.number());
     }
     Ok(())
 }
