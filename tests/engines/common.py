@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import time
 
@@ -40,6 +41,43 @@ def until(what, condition, patience=30):
         if time.monotonic() > end:
             raise Failed(f"waited in vain for {what}")
         time.sleep(0.05)
+
+
+def enter_namespaces(command):
+    """Becomes this command in mount, network and pid namespaces with a /run of their own."""
+    # The shell is pid 1 there and takes in orphans.
+    inside = 'mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir /run/lock && ip link set lo up && ' \
+             '{ "$@" & wait $!; }'
+    os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+                          "bash", "-c", inside, "bash", *command])
+
+
+def image(directory):
+    """A tar with busybox in it, the whole of the image that the checks run."""
+    root = os.path.join(directory, "image")
+    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "var"):
+        os.makedirs(os.path.join(root, name))
+    os.chmod(os.path.join(root, "tmp"), 0o1777)
+    shutil.copy("/bin/busybox", os.path.join(root, "bin/busybox"))
+    for name in subprocess.run(["/bin/busybox", "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split():
+        if name != "busybox":
+            os.symlink("busybox", os.path.join(root, "bin", name))
+    with open(os.path.join(root, "etc/passwd"), "w") as file:
+        file.write("root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n")
+    with open(os.path.join(root, "etc/group"), "w") as file:
+        file.write("root:x:0:\ndaemon:x:1:\nstaff:x:50:\n")
+    tar = os.path.join(directory, "image.tar")
+    subprocess.run(["tar", "-C", root, "-cf", tar, "."], check=True)
+    return tar
+
+
+def remove_groups(group):
+    for top, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        if f"/{group}/" in top + "/":
+            try:
+                os.rmdir(top)
+            except OSError:
+                pass
 
 
 class Terminal:

@@ -11,8 +11,10 @@ from common import Failed, Terminal, contains, equal, run, until
 
 
 class Engine:
-    def __init__(self, runsc, directory, group):
-        self.runsc, self.directory, self.group = runsc, directory, group
+    def __init__(self, runsc, directory, group, runtimes=None):
+        """`runtimes`: those of daemon.json, the first one the default."""
+        self.directory, self.group = directory, group
+        self.runtimes = runtimes or {"runsc": {"path": runsc}, "runsc-net": {"path": runsc, "runtimeArgs": ["--network=host"]}}
         self.env = {**os.environ, "DOCKER_HOST": f"unix://{directory}/docker.sock", "DOCKER_CONFIG": directory,
                     "DOCKER_BUILDKIT": "0"}
         self.daemon = None
@@ -21,9 +23,8 @@ class Engine:
         subprocess.run("ip link add engines0 type bridge && ip addr add 172.30.0.1/24 dev engines0 && ip link set engines0 up",
                        shell=True, check=True)
         d = self.directory
-        runtimes = {"runsc": {"path": self.runsc}, "runsc-net": {"path": self.runsc, "runtimeArgs": ["--network=host"]}}
         with open(f"{d}/daemon.json", "w") as file:
-            json.dump({"runtimes": runtimes, "default-runtime": "runsc"}, file)
+            json.dump({"runtimes": self.runtimes, "default-runtime": next(iter(self.runtimes))}, file)
         log = open(f"{d}/dockerd.log", "w")
         self.daemon = subprocess.Popen(
             ["/usr/sbin/dockerd", "--config-file", f"{d}/daemon.json", "--data-root", f"{d}/data", "--exec-root", f"{d}/exec",
