@@ -50,6 +50,14 @@ fn sysctls() {
     }
 }
 
+/// Who names no user runs as root, as with runc.
+#[test]
+fn no_user() {
+    let mut b = Bundle::new("id -u; id -g");
+    b.spec["process"].as_object_mut().unwrap().remove("user");
+    assert_eq!(b.output(), "0\n0\n");
+}
+
 /// Limits that sysctls set are in force.
 #[test]
 fn sysctls_steer() {

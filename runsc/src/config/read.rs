@@ -57,6 +57,10 @@ pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
     strip_nulls(&mut value);
     if let Some(process) = value.get_mut("process") {
         capabilities::drop_unknown(process, &mut notes);
+        if let Some(process) = process.as_object_mut() {
+            // Without one it is root, as runc reads it.
+            process.entry("user").or_insert_with(|| serde_json::json!({}));
+        }
     }
     check_version(value.get("ociVersion"))?;
     let mut ignored = Vec::new();
