@@ -87,7 +87,7 @@ fn tmpfs_options() {
     );
     assert!(output.contains("nosuid") && output.contains("size=1024k"), "{output}");
     b.spec["mounts"][4]["options"] = json!(["size=much"]);
-    b.fails(1, &["mount \"/mnt\"", "invalid argument"]);
+    b.fails(1, &["mount \"/mnt\"", "with", "invalid argument"]);
     b.spec["mounts"][4]["options"] = json!(["tmpcopyup", "what=ever"]);
     b.fails(1, &["mount \"/mnt\"", "invalid argument"]);
 }

@@ -131,3 +131,11 @@ fn nonsense() {
         assert!(!mount.join(&group("nonsense")[1..]).exists(), "a group stays");
     }
 }
+
+/// What does not start for want of memory says so.
+#[test]
+fn too_little_memory() {
+    let mut b = Bundle::new("true");
+    b.spec["linux"]["resources"] = json!({ "memory": { "limit": 131_072 } });
+    b.fails(1, &["out of memory", "linux.resources.memory"]);
+}

@@ -24,7 +24,7 @@ use crate::error::{Context, Error, Result};
 use hierarchy::Hierarchy;
 #[cfg(test)]
 pub use limits::limits_something;
-pub use oom::Oom;
+pub use oom::{Oom, killed};
 pub use stats::stats;
 
 /// What a container has of the host's control groups.

@@ -60,6 +60,13 @@ impl Oom {
     }
 }
 
+/// Whether the kernel had to kill something in the group, since it was made.
+pub fn killed(cgroup: &CgroupRecord) -> bool {
+    let files = ["memory.oom_control", "memory.events"];
+    let mut paths = cgroup.dirs.iter().flat_map(|dir| files.map(|name| dir.join(name)));
+    paths.any(|file| kills(&file) > 0)
+}
+
 fn kills(file: &std::path::Path) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     text.lines()

@@ -191,7 +191,10 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         }
         Role::Alone | Role::Sandbox => launch::launch(env, container, record, start, plan)?,
     };
-    launched.wait_ready()?;
+    launched.wait_ready().map_err(|e| match &record.cgroup {
+        Some(cgroup) if cgroup::killed(cgroup) => e.context("out of memory: linux.resources.memory is too little"),
+        _ => e,
+    })?;
     record.phase = Phase::Created;
     container.write(record)?;
     if let Some(path) = &start.pid_file {

@@ -70,9 +70,10 @@ pub fn build(
     let at = ns.root_path().during(|| "mount root".to_owned())?;
     builder.sysctl(&config.sysctl)?;
     for mount in &config.mounts {
-        builder
-            .mount(&at, mount)
-            .during(|| format!("mount {:?}", mount.destination))?;
+        builder.mount(&at, mount).during(|| match mount.data.as_slice() {
+            [] => format!("mount {:?}", mount.destination),
+            options => format!("mount {:?} with {:?}", mount.destination, options.join(",")),
+        })?;
     }
     builder.default_devices(&at).during(|| "devices".to_owned())?;
     for device in &config.devices {
