@@ -102,6 +102,17 @@ def check_pause(e):
 
 def check_top(e):
     e.run("-d", "--name", "seen", "bb", "sleep", "4321")
+    lines = e.podman("top", "seen").splitlines()
+    equal(len(lines), 2)
+    contains(lines[0], "USER", "PID", "COMMAND")
+    contains(lines[1], "sleep 4321")
+    e.podman("exec", "-d", "seen", "sleep", "1234")
+    lines = until("both", lambda: (lambda l: l if len(l) == 3 else None)(
+        e.podman("top", "seen", "pid", "hpid", "comm", "user", "args").splitlines()))
+    for line in lines[1:]:
+        with open(f"/proc/{line.split()[1]}/cmdline") as file:
+            contains(line, file.read().strip("\0"))
+        contains(line, " sleep ")
     # With arguments of ps(1) podman runs that in the container.
     contains(e.podman("top", "seen", "-o", "pid,args"), "sleep 4321")
 
@@ -127,12 +138,33 @@ def check_files(e):
     e.run("--rm", "-v", f"{e.directory}/bind:/b", "bb", "sh", "-c", "echo 1 >/b/x")
     equal(open(f"{e.directory}/bind/x").read(), "1\n")
     contains(e.run("--rm", "--read-only", "bb", "sh", "-c", "echo x >/x", code=1), "ead-only")
-    # While a container runs, podman looks for files in the mount namespace of its process, where a sandbox has none.
     e.podman("create", "--cgroup-parent", f"/{e.group}", "--name", "copied", "bb", "cat", "/root/y")
     e.podman("cp", f"{e.directory}/bind/x", "copied:/root/y")
     equal(e.podman("start", "-a", "copied"), "1\n")
     e.podman("cp", "copied:/root/y", f"{e.directory}/back")
     equal(open(f"{e.directory}/back").read(), "1\n")
+
+
+def check_copy_while_running(e):
+    os.makedirs(f"{e.directory}/volume", exist_ok=True)
+    with open(f"{e.directory}/file", "w") as file:
+        file.write("from outside\n")
+    # A tmpfs is in the guest's kernel alone. A link cannot lead podman to what the sandbox has open.
+    e.run("-d", "--name", "live", "-v", f"{e.directory}/volume:/v", "--tmpfs", "/t", "bb", "sh", "-c",
+          "ln -s /proc/1/fd/4 /evil; ln -s /../../../../etc/hostname /out; echo up; exec sleep 1000")
+    until("the start", lambda: "up" in e.podman("logs", "live"))
+    for place in ("/root/new", "/v/new"):
+        e.podman("cp", f"{e.directory}/file", f"live:{place}")
+        equal(e.podman("exec", "live", "cat", place), "from outside\n")
+        e.podman("exec", "live", "sh", "-c", f"echo from inside >{place}")
+        e.podman("cp", f"live:{place}", f"{e.directory}/back")
+        equal(open(f"{e.directory}/back").read(), "from inside\n")
+    equal(open(f"{e.directory}/volume/new").read(), "from inside\n")
+    e.podman("cp", f"{e.directory}/file", "live:/t/lost", code=125)
+    e.podman("cp", "live:/evil", f"{e.directory}/evil", code=None)
+    equal(os.path.exists(f"{e.directory}/evil"), False)
+    e.podman("cp", "live:/bin", f"{e.directory}/bin")
+    equal(os.readlink(f"{e.directory}/bin/sh"), "busybox")
 
 
 def check_identity(e):

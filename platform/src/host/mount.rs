@@ -13,10 +13,19 @@ struct MountAttr {
 
 /// Sets `MOUNT_ATTR_*` on the mount of a descriptor, and on all beneath it if `recursive`.
 pub fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
+    set(mount, attributes, 0, recursive)
+}
+
+/// Cuts the mount of a descriptor, and all beneath it, off from its peers: nothing spreads from there or to there.
+pub fn make_private(mount: BorrowedFd<'_>) -> io::Result<()> {
+    set(mount, 0, libc::MS_PRIVATE, true)
+}
+
+fn set(mount: BorrowedFd<'_>, attributes: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attr = MountAttr {
         attr_set: attributes,
         attr_clr: 0,
-        propagation: 0,
+        propagation,
         userns_fd: 0,
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };

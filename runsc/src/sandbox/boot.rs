@@ -50,8 +50,10 @@ fn read_message() -> Result<BootMessage> {
 fn jail(message: &mut BootMessage) -> Result<()> {
     jail::private_mounts()?;
     // The Sentry looks at its guest processes through it, and there is no path to one later.
-    message.config.fds.proc = Some(jail::own_proc()?.into_raw_fd());
-    jail::empty_root()?;
+    let proc = jail::root_in_no_namespace()?;
+    // The message's number has been taken once.
+    let proc = rustix::io::fcntl_dupfd_cloexec(&proc, MESSAGE_FD.saturating_add(1)).context(|| "procfs")?;
+    message.config.fds.proc = Some(proc.into_raw_fd());
     jail::raise_fd_limit();
     if let (true, Some(number)) = (message.controlling_terminal, message.config.fds.stdio.first()) {
         let terminal = platform::host::inherited::duplicate(*number).context(|| "terminal")?;

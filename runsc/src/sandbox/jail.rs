@@ -1,8 +1,12 @@
 //! What both processes of the sandbox give up before they do their work.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
+};
 use rustix::process::Resource;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -27,24 +31,76 @@ pub fn own_proc() -> Result<OwnedFd> {
 /// Leaves the host's file tree for an empty directory that nobody can write.
 pub fn empty_root() -> Result<()> {
     let what = || "change to an empty root";
-    // Any directory serves: it is only where the new root hangs until the old one is gone.
-    let place = ["/proc", "/tmp", "/dev"]
+    let place = place();
+    rustix::mount::mount("runsc", place, "tmpfs", EMPTY_FLAGS, Some(EMPTY)).context(what)?;
+    leave_for(place).context(what)
+}
+
+/// The same for the Sentry, whose mount namespace engines enter to see the container's files (`view.rs`). Its own root hangs
+/// in no namespace: nothing that is mounted later can be reached from it. Gives a procfs that hangs nowhere either; the
+/// namespace has only another mount of that.
+pub fn root_in_no_namespace() -> Result<OwnedFd> {
+    let what = || "change to an empty root";
+    let place = place();
+    let proc = own_proc()?;
+    move_mount(&proc, place).context(what)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let own = rustix::mount::open_tree(&proc, "", flags).context(what)?;
+    drop(proc);
+    leave_for(place).context(what)?;
+    rustix::process::fchdir(empty_directory()?).context(what)?;
+    rustix::process::chroot(".").context(what)?;
+    Ok(own)
+}
+
+const EMPTY_FLAGS: MountFlags = MountFlags::RDONLY
+    .union(MountFlags::NOSUID)
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOEXEC);
+const EMPTY: &CStr = c"size=4k,nr_inodes=2,mode=555";
+
+/// Any directory serves: it is only where the new root hangs until the old one is gone.
+fn place() -> &'static str {
+    ["/proc", "/tmp", "/dev"]
         .into_iter()
         .find(|dir| std::path::Path::new(dir).is_dir())
-        .unwrap_or("/");
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    rustix::mount::mount("runsc", place, "tmpfs", flags, Some(c"size=4k,nr_inodes=2,mode=555")).context(what)?;
-    rustix::process::chdir(place).context(what)?;
+        .unwrap_or("/")
+}
+
+/// An empty directory that nobody can write, in no mount namespace.
+pub fn empty_directory() -> Result<OwnedFd> {
+    let what = || "an empty directory";
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).context(what)?;
+    for (key, value) in [("source", "runsc"), ("size", "4k"), ("nr_inodes", "2"), ("mode", "555")] {
+        rustix::mount::fsconfig_set_string(context.as_fd(), key, value).context(what)?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd()).context(what)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(what)
+}
+
+/// Hangs a mount that hangs nowhere yet.
+pub fn move_mount(mount: impl AsFd, to: &str) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(mount, "", rustix::fs::CWD, to, flags)
+}
+
+/// Makes what is mounted at `place` the root, and lets the old one go.
+fn leave_for(place: &str) -> rustix::io::Result<()> {
+    rustix::process::chdir(place)?;
     match rustix::process::pivot_root(".", ".") {
-        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH).context(what)?,
+        Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH)?,
         // The host runs on its initramfs, which cannot be pivoted away: it is mounted over instead.
         Err(rustix::io::Errno::INVAL) => {
-            rustix::mount::mount_move(".", "/").context(what)?;
-            rustix::process::chroot(".").context(what)?;
+            rustix::mount::mount_move(".", "/")?;
+            rustix::process::chroot(".")?;
         }
-        Err(e) => return Err(e).context(what),
+        Err(e) => return Err(e),
     }
-    rustix::process::chdir("/").context(what)
+    rustix::process::chdir("/")
 }
 
 /// Keeps `keep` of the capabilities, and lets no exec bring others.

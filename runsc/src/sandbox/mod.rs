@@ -16,6 +16,7 @@ mod program;
 mod stub;
 mod terminal;
 mod userns;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::hooks::{self, Stage};
 use crate::log;
 use crate::state::{Container, Phase, Process, Record};
 use launch::Launched;
+use view::View;
 
 /// How to start.
 pub struct Start {
@@ -184,6 +186,8 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         use crate::error::Context;
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
     }
+    let alone = !matches!(plan.role, Role::Member(_)) && !env.globals.is_rootless();
+    let view = if alone { View::of(&plan) } else { None };
     let launched = match &plan.role {
         Role::Member(id) => {
             let pod = join::find(env, id)?;
@@ -195,12 +199,27 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         Some(cgroup) if cgroup::killed(cgroup) => e.context("out of memory: linux.resources.memory is too little"),
         _ => e,
     })?;
+    if let Some(view) = view
+        && let Err(e) = show(container, record, &view)
+    {
+        env.log.warn(&format!(
+            "the container's files are not shown in its mount namespace: {e}"
+        ));
+    }
     record.phase = Phase::Created;
     container.write(record)?;
     if let Some(path) = &start.pid_file {
         crate::state::write_atomically(path, launched.pid().to_string().as_bytes())?;
     }
     Ok(launched)
+}
+
+/// Lets those who enter the mount namespace of the container's process see its files.
+fn show(container: &Container, record: &Record, view: &View) -> Result<()> {
+    let Some(sandbox) = record.sandbox else { return Ok(()) };
+    let list = control::processes(container.dir(), &record.id)?;
+    let guests: Vec<i32> = list.iter().filter_map(|process| process.host_pid).collect();
+    view.build(sandbox.pid, &guests)
 }
 
 /// Removes what a killed `create`, `run` or `do` left.

@@ -11,3 +11,4 @@ mod crash;
 mod host;
 mod lifecycle;
 mod verbs;
+mod view;

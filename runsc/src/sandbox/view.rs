@@ -1,0 +1,148 @@
+//! What engines find in the mount namespace of the pid that they were given: the container's files.
+//!
+//! The Sentry sees nothing of it, its root hangs in no namespace (`jail.rs`). `podman cp` and `podman top` enter the
+//! namespace as the host's root and look at names there. What only the guest's kernel has, such as a tmpfs, is an empty
+//! directory that cannot be written, so that a file copied there is refused and not lost.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use platform::host::mount::{make_private, set_mount_attributes};
+use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use sentry::boot::config::{MountConfig, MountKind, Overlay};
+
+use super::{gofer, jail};
+use crate::config::{GoferMount, Plan};
+use crate::error::{Context, Error, Result};
+
+/// The mounts of one container.
+pub struct View {
+    gofer: Vec<GoferMount>,
+    mounts: Vec<MountConfig>,
+}
+
+/// `MOUNT_ATTR_RDONLY` of `mount_setattr(2)`.
+const RDONLY: u64 = 1;
+
+impl View {
+    /// None where the host does not have the files that the guest sees.
+    pub fn of(plan: &Plan) -> Option<Self> {
+        (plan.container.root_overlay == Overlay::None).then(|| Self {
+            gofer: plan.gofer.clone(),
+            mounts: plan.container.mounts.clone(),
+        })
+    }
+
+    /// Mounts everything in the namespace of the sandbox. `guests`: its processes that are the guest's, by their numbers there.
+    pub fn build(&self, sandbox: i32, guests: &[i32]) -> Result<()> {
+        let path = format!("/proc/{sandbox}/ns/mnt");
+        let namespace = File::open(&path).context(|| path)?;
+        let trees = self.trees()?;
+        let work = || {
+            nix::sched::unshare(CloneFlags::CLONE_FS).context(|| "leave the working directory")?;
+            nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNS).context(|| "enter the sandbox's mount namespace")?;
+            self.assemble(trees, guests)
+        };
+        // Only this one thread goes there: it is not used for anything else afterwards.
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(work);
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(Error::new("the thread ended early")))
+        })
+    }
+
+    /// A copy of each tree that the Gofer serves. What is mounted beneath them later, on either side, stays there.
+    fn trees(&self) -> Result<Vec<OwnedFd>> {
+        let tree = |mount: &GoferMount| {
+            let tree = gofer::detached(mount)?;
+            make_private(tree.as_fd()).context(|| format!("mount {}", mount.source.display()))?;
+            Ok(tree)
+        };
+        self.gofer.iter().map(tree).collect()
+    }
+
+    /// In the namespace, whose root is a procfs of the sandbox's pids.
+    fn assemble(&self, trees: Vec<OwnedFd>, guests: &[i32]) -> Result<()> {
+        let proc = clone(CWD, "/").context(|| "procfs")?;
+        set_mount_attributes(proc.as_fd(), RDONLY, false).context(|| "procfs")?;
+        let mut proc = Some(proc);
+        let mut trees: Vec<Option<OwnedFd>> = trees.into_iter().map(Some).collect();
+        let mut take = |at: usize| trees.get_mut(at).and_then(Option::take);
+        let root = take(0).ok_or_else(|| Error::new("no root"))?;
+        jail::move_mount(&root, "/").context(|| "root")?;
+        for mount in &self.mounts {
+            let at = match open_in(&root, &mount.destination) {
+                Ok(at) => at,
+                // Below something of the guest's kernel alone.
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                Err(e) => return Err(e).context(|| mount.destination.clone()),
+            };
+            match &mount.kind {
+                MountKind::Bind { gofer_mount, .. } => match usize::try_from(*gofer_mount).ok().and_then(&mut take) {
+                    Some(tree) => attach(&tree, &at, &mount.destination)?,
+                    None => continue,
+                },
+                MountKind::Internal(kind) if kind == "proc" => {
+                    let Some(proc) = proc.take() else { continue };
+                    attach(&proc, &at, &mount.destination)?;
+                    hide_helpers(&proc, guests)?;
+                }
+                MountKind::Internal(_) => attach(&jail::empty_directory()?, &at, &mount.destination)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A mount like that at `path`, hanging nowhere.
+fn clone(dir: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(dir, path, flags)
+}
+
+/// A place of the container, whose links cannot lead out of it.
+fn open_in(root: &OwnedFd, path: &str) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+fn attach(mount: &OwnedFd, at: &OwnedFd, name: &str) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    match move_mount(mount, "", at, "", flags) {
+        // A directory of the host's where the container has a file, or the other way round.
+        Err(Errno::NOTDIR) => Ok(()),
+        other => other.context(|| name.to_owned()),
+    }
+}
+
+/// The sandbox's own processes are nobody's business: above all no link of the guest's may lead to a descriptor of the Sentry.
+fn hide_helpers(proc: &OwnedFd, guests: &[i32]) -> Result<()> {
+    let what = || "procfs";
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = rustix::fs::openat(proc, ".", flags, Mode::empty()).context(what)?;
+    for entry in Dir::new(list).context(what)? {
+        let entry = entry.context(what)?;
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        if guests.contains(&pid) {
+            continue;
+        }
+        match open_in(proc, &pid.to_string()) {
+            Ok(at) => attach(&jail::empty_directory()?, &at, "procfs")?,
+            // It has ended meanwhile.
+            Err(_) if pid != 1 => {}
+            Err(e) => return Err(e).context(what),
+        }
+    }
+    Ok(())
+}
