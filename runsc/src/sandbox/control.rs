@@ -188,19 +188,26 @@ impl Connection {
 
     /// The next answer; none at the connection's end.
     pub fn receive(&self) -> Result<Option<Reply>> {
-        let mut reply = vec![0; MAX_REPLY];
-        let got = loop {
-            match rustix::net::recv(&self.socket, &mut reply, RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => return Ok(None),
-                other => break other.context(|| SOCKET)?.0,
-            }
-        };
-        if got == 0 {
+        let Some(size) = self.take(&mut [], RecvFlags::PEEK | RecvFlags::TRUNC)? else {
             return Ok(None);
-        }
+        };
+        let mut reply = vec![0; size.min(MAX_REPLY)];
+        let Some(got) = self.take(&mut reply, RecvFlags::empty())? else {
+            return Ok(None);
+        };
         let reply = serde_json::from_slice(reply.get(..got).unwrap_or_default());
         reply.map(Some).context(|| SOCKET)
+    }
+
+    /// Bytes of the next packet; none at the connection's end.
+    fn take(&self, buf: &mut [u8], flags: RecvFlags) -> Result<Option<usize>> {
+        loop {
+            match rustix::net::recv(&self.socket, &mut *buf, flags) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Ok(None),
+                other => return other.context(|| SOCKET).map(|(_, size)| Some(size).filter(|s| *s > 0)),
+            }
+        }
     }
 
     /// Answers may take this long from now on.

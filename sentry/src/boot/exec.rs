@@ -18,9 +18,6 @@ use crate::executor::HostFd;
 use crate::signal::{SigInfo, Signal};
 use crate::task::ThreadGroup;
 
-/// Requests on such a connection are short.
-const MAX_REQUEST: usize = 4096;
-
 /// Starts the process and lives as long as it.
 pub async fn serve(
     connection: &HostFd,
@@ -92,11 +89,10 @@ impl Held<'_> {
 
     /// Serves what has come; false at the connection's end.
     fn tell(&self) -> bool {
-        let mut buf = [0u8; MAX_REQUEST];
         loop {
-            match receive(self.connection, &mut buf) {
-                Ok((0, _)) => return false,
-                Ok((len, _)) => match serde_json::from_slice(buf.get(..len).unwrap_or_default()) {
+            match receive(self.connection) {
+                Ok((text, _)) if text.is_empty() => return false,
+                Ok((text, _)) => match serde_json::from_slice(&text) {
                     Ok(Request::Tell { signal }) => {
                         if let Some(signal) = Signal::new(signal) {
                             let _ = self.group.send_signal_forced(SigInfo::user(signal, 0, 0));

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno as HostErrno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, accept_with,
-    recvmsg, sendmsg,
+    recv, recvmsg, sendmsg,
 };
 
 use super::control::{Reply, Request};
@@ -41,9 +41,8 @@ pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, pod: Arc<Pod
 
 async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
     let connection = HostFd::new(&executor, Arc::new(connection), FdEvents::IN | FdEvents::RDHUP);
-    let mut buf = vec![0u8; MAX_REQUEST];
     loop {
-        let (len, fds) = match receive(&connection, &mut buf) {
+        let (text, fds) = match receive(&connection) {
             Ok(packet) => packet,
             Err(HostErrno::AGAIN) => {
                 connection.changed().await;
@@ -52,17 +51,17 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
             Err(HostErrno::INTR) => continue,
             Err(_) => return,
         };
-        if len == 0 {
+        if text.is_empty() {
             return;
         }
-        let request = serde_json::from_slice::<Request>(buf.get(..len).unwrap_or_default());
+        let request = serde_json::from_slice::<Request>(&text);
+        drop(text);
         let reply = match request {
             Ok(Request::Exec {
                 container,
                 process,
                 extra,
             }) => {
-                drop(buf);
                 let Some(container) = pod.find(&container) else {
                     send(&connection, &Reply::failed("container not running"));
                     return;
@@ -73,7 +72,6 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
                 return serve.await;
             }
             Ok(Request::Join { gofer, extra }) => {
-                drop(buf);
                 let serve: platform::BoxFuture<'_, ()> = Box::pin(join::serve(&connection, &pod, fds, gofer, &extra));
                 return serve.await;
             }
@@ -107,14 +105,18 @@ pub(super) fn send(connection: &HostFd, reply: &Reply) -> bool {
     sendmsg(connection.fd(), &[IoSlice::new(&text)], &mut none, SendFlags::NOSIGNAL).is_ok()
 }
 
-/// Takes a packet, with the fds in it.
-pub(super) fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HostErrno> {
+/// Takes a packet, with the fds in it; an empty one at the connection's end. Room is made for its size only: what is written
+/// once stays with the sandbox.
+pub(super) fn receive(connection: &HostFd) -> Result<(Vec<u8>, Vec<OwnedFd>), HostErrno> {
+    let look = RecvFlags::DONTWAIT | RecvFlags::PEEK | RecvFlags::TRUNC;
+    let (_, size) = recv(connection.fd(), &mut [0u8; 0], look)?;
+    let mut buf = vec![0u8; size.min(MAX_REQUEST)];
     let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(253))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let got = recvmsg(
         connection.fd(),
-        &mut [std::io::IoSliceMut::new(buf)],
+        &mut [std::io::IoSliceMut::new(&mut buf)],
         &mut ancillary,
         flags,
     )?;
@@ -124,5 +126,6 @@ pub(super) fn receive(connection: &HostFd, buf: &mut [u8]) -> Result<(usize, Vec
             fds.extend(rights);
         }
     }
-    Ok((got.bytes, fds))
+    buf.truncate(got.bytes);
+    Ok((buf, fds))
 }
