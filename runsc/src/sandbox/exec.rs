@@ -11,7 +11,7 @@ use sentry::boot::control::{Reply, Request};
 use super::control::{Connection, closed};
 use super::launch::{message_file, stdio};
 use super::stub::{self, CONNECTION_FD, Stand, StubMessage, TERMINAL_FD};
-use super::{Terminal, boot::MESSAGE_FD, foreground, preserve, terminal};
+use super::{Terminal, boot::MESSAGE_FD, foreground, preserve, program, terminal};
 use crate::commands::Env;
 use crate::error::{Context, Error, Result};
 use crate::state::{Record, write_atomically};
@@ -100,7 +100,7 @@ fn detach(connection: Connection, terminal: Option<OwnedFd>, cgroup: Vec<PathBuf
         .write(true)
         .open("/dev/null")
         .context(|| "/dev/null")?;
-    let program = std::fs::File::open("/proc/self/exe").context(what)?;
+    let program = program::open()?;
     let mut fds = vec![
         (null.as_fd(), 0),
         (null.as_fd(), 1),
