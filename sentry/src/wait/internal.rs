@@ -7,15 +7,35 @@ use std::task::{Poll, Waker};
 use super::queue::{Events, Listener, WaitKey, WaitQueue};
 use crate::sync::Mutex;
 
+/// A listener that one future awaits.
 #[derive(Default)]
-struct Shared {
-    fired: AtomicBool,
+pub struct Bell {
+    rung: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-impl Listener for Shared {
+impl Bell {
+    /// Returns once it was rung since the last return.
+    pub async fn rung(&self) {
+        std::future::poll_fn(|cx| {
+            if self.rung.swap(false, Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            *self.waker.lock() = Some(cx.waker().clone());
+            // Between the look and the waker.
+            if self.rung.swap(false, Ordering::SeqCst) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+impl Listener for Bell {
     fn notify(&self, _events: Events) {
-        self.fired.store(true, Ordering::SeqCst);
+        self.rung.store(true, Ordering::SeqCst);
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }
@@ -26,35 +46,24 @@ impl Listener for Shared {
 pub struct InternalWait {
     queue: Arc<WaitQueue>,
     key: WaitKey,
-    shared: Arc<Shared>,
+    bell: Arc<Bell>,
 }
 
 impl InternalWait {
     /// Registers for every event. Look at the condition after this and after each [`InternalWait::changed`].
     pub fn new(queue: &Arc<WaitQueue>) -> InternalWait {
-        let shared: Arc<Shared> = Arc::default();
-        let key = queue.listen(Events::all(), shared.clone());
+        let bell: Arc<Bell> = Arc::default();
+        let key = queue.listen(Events::all(), bell.clone());
         InternalWait {
             queue: queue.clone(),
             key,
-            shared,
+            bell,
         }
     }
 
     /// Returns once the queue was woken since the last return.
     pub async fn changed(&self) {
-        std::future::poll_fn(|cx| {
-            if self.shared.fired.swap(false, Ordering::SeqCst) {
-                return Poll::Ready(());
-            }
-            *self.shared.waker.lock() = Some(cx.waker().clone());
-            if self.shared.fired.swap(false, Ordering::SeqCst) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        self.bell.rung().await;
     }
 }
 

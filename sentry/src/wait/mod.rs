@@ -8,7 +8,7 @@ mod internal;
 mod queue;
 
 pub use blocker::{Blocked, Blocker, Deadline};
-pub use internal::InternalWait;
+pub use internal::{Bell, InternalWait};
 pub use queue::{Events, Listener, WaitKey, WaitQueue};
 
 /// Lets other tasks run once.
