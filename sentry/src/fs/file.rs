@@ -118,6 +118,18 @@ pub enum SeekFrom {
     Hole(i64),
 }
 
+impl SeekFrom {
+    /// The new position where positions only count what was read, as in a directory: from the start or from `pos`.
+    pub fn in_sequence(self, pos: u64) -> Result<u64> {
+        let target = match self {
+            SeekFrom::Start(off) => Some(off),
+            SeekFrom::Current(off) => i64::try_from(pos).ok().and_then(|p| p.checked_add(off)),
+            SeekFrom::End(_) | SeekFrom::Data(_) | SeekFrom::Hole(_) => None,
+        };
+        target.and_then(|t| u64::try_from(t).ok()).ok_or(Errno::EINVAL)
+    }
+}
+
 /// Takes directory entries (`getdents64(2)`).
 pub trait DirSink {
     /// Takes one entry; `next` is the position after it, to go on from. False if it does not fit: stop, it was not taken.

@@ -148,12 +148,7 @@ impl FileOps for DirFile {
     }
 
     fn seek(&self, _file: &File, to: SeekFrom, pos: u64) -> Result<u64> {
-        let target = match to {
-            SeekFrom::Start(off) => Some(off),
-            SeekFrom::Current(off) => i64::try_from(pos).ok().and_then(|p| p.checked_add(off)),
-            _ => None,
-        };
-        target.and_then(|t| u64::try_from(t).ok()).ok_or(Errno::EINVAL)
+        to.in_sequence(pos)
     }
 
     fn fsync(&self, _file: &File, data_only: bool) -> Result<()> {

@@ -145,11 +145,7 @@ impl FileOps for TmpDirFile {
     }
 
     fn seek(&self, _: &File, to: SeekFrom, pos: u64) -> Result<u64> {
-        match to {
-            SeekFrom::Start(off) => u64::try_from(off).map_err(|_| Errno::EINVAL),
-            SeekFrom::Current(off) => pos.checked_add_signed(off).ok_or(Errno::EINVAL),
-            _ => Err(Errno::EINVAL),
-        }
+        to.in_sequence(pos)
     }
 
     fn readdir(&self, file: &File, pos: u64, out: &mut dyn DirSink) -> Result<u64> {
