@@ -83,6 +83,12 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether it can still run: false once the host has ended it, be it for want of memory, even before its contexts give
+    /// [`Trap::Gone`].
+    fn is_alive(&self) -> bool {
+        true
+    }
+
     /// Page faults so far: those served without and with reading from a disk.
     fn faults(&self) -> (u64, u64) {
         (0, 0)

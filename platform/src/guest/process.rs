@@ -170,6 +170,12 @@ impl AddressSpace for HostProcess {
         (resident.saturating_mul(PAGE_SIZE), total.saturating_mul(PAGE_SIZE))
     }
 
+    fn is_alive(&self) -> bool {
+        // The title is mapped for as long as there is memory, and the reaper may not have come by yet.
+        let mut byte = [0];
+        self.with_alive(|pid| vm::read(pid, TITLE_BASE, &mut byte)) == Some(1)
+    }
+
     fn set_title(&self, title: &[u8]) {
         // One string up to the first zero, whatever a longer title left behind it.
         let mut page = title.get(..size(TITLE_BYTES) - 1).unwrap_or(title).to_vec();

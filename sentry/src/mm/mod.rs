@@ -167,11 +167,6 @@ impl Mm {
         &self.aspace
     }
 
-    /// The host has ended the process.
-    pub fn is_dead(&self) -> bool {
-        self.aspace.usage().1 == 0
-    }
-
     /// End of the range that guests may map.
     pub fn guest_end(&self) -> u64 {
         self.guest_end

@@ -145,7 +145,7 @@ impl Task {
     /// the process ends.
     pub(crate) fn force_sigsegv(&self, of: Option<Signal>) {
         // A process that the host has killed, for want of memory, takes no frame: that is what it dies of.
-        if self.mm().is_some_and(|mm| mm.is_dead()) {
+        if self.mm().is_some_and(|mm| !mm.aspace().is_alive()) {
             self.group.exit(Signal::SIGKILL.number());
             self.interrupt();
             return;

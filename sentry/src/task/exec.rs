@@ -50,10 +50,10 @@ pub(crate) async fn exec(
     }
     if loaded.is_err() {
         // Neither the old program nor the new one is there any more.
-        let signal = if cx.mm.is_dead() {
-            Signal::SIGKILL
-        } else {
+        let signal = if cx.mm.aspace().is_alive() {
             Signal::SIGSEGV
+        } else {
+            Signal::SIGKILL
         };
         task.group.exit(signal.number());
     }
