@@ -50,6 +50,10 @@ impl<T: Target> Kick<T> {
         self.state.swap(0, Ordering::AcqRel) & WISH != 0
     }
 
+    pub(crate) fn thread(&self) -> Arc<T> {
+        Arc::clone(&*self.thread.lock())
+    }
+
     pub(crate) fn follow(&self, thread: Arc<T>) {
         *self.thread.lock() = thread;
     }
@@ -59,8 +63,7 @@ impl<T: Target> Interrupter for Kick<T> {
     fn interrupt(&self) {
         // A signal without a wish, from a race lost here, is swallowed by the context.
         if self.state.fetch_or(WISH, Ordering::AcqRel) == RUNNING {
-            let thread = Arc::clone(&*self.thread.lock());
-            thread.interrupt();
+            self.thread().interrupt();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every platform with host processes for guest processes shares: the stub's image, its layout and its filter.
 
+pub(crate) mod drive;
 pub mod filter;
 pub(crate) mod fpu;
 pub mod image;

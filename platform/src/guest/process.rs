@@ -9,6 +9,7 @@ use abi::conv::{size, usize64};
 use abi::regs::PAGE_SIZE;
 use parking_lot::RwLock;
 
+use super::inflight::Inflight;
 use super::layout::{GUEST_END, TITLE_BASE, TITLE_BYTES};
 use super::procfs::read_file;
 use crate::host::{process, vm};
@@ -17,6 +18,8 @@ use crate::{AddressSpace, PageState};
 /// A guest process as the host sees it: its number, whether it is alive, its memory.
 pub(crate) struct HostProcess {
     pub(crate) pid: i32,
+    /// Changes that its threads have yet to carry out.
+    pub(crate) inflight: Inflight,
     proc_fd: Option<Arc<OwnedFd>>,
     /// False once the process is dead. Held for reading while its number is used, for writing before it is reaped: the number
     /// may be another's after that.
@@ -32,6 +35,7 @@ impl HostProcess {
     pub(crate) fn new(pid: i32, proc_fd: Option<Arc<OwnedFd>>) -> Arc<HostProcess> {
         Arc::new(HostProcess {
             pid,
+            inflight: Inflight::default(),
             proc_fd,
             alive: RwLock::new(true),
             contexts: AtomicUsize::new(0),

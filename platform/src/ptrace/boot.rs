@@ -14,13 +14,13 @@ use rustix::fs::{Mode, OFlags};
 use super::context::PtContext;
 use super::hub::{Facts, Hub};
 use super::image::CALL;
-use super::process::Process;
 use super::thread::Thread;
 use super::tracer::{Gone, Tracer, errno};
 use crate::Vdso;
 use crate::guest::filter::{self, Kind};
 use crate::guest::fpu::Layout;
 use crate::guest::layout::{STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, VDSO_BASE};
+use crate::guest::process::HostProcess;
 use crate::guest::procfs;
 use crate::host::notify::Listener;
 use crate::host::ptrace::{self, EVENT_STOP, Go, Status};
@@ -47,7 +47,7 @@ fn bring_up(tracer: &Tracer<'_>, pid: i32) -> Result<PtContext> {
     ptrace::seize(pid)?;
     ptrace::interrupt(pid)?;
     let stack = executed(tracer, pid)?;
-    let process = Process::new(hub, pid);
+    let process = HostProcess::new(pid, hub.proc_fd.clone());
     let zygote = Thread::new(process, pid, Vec::new());
     hub.threads.lock().insert(pid, Arc::clone(&zygote));
     let boot = Boot {

@@ -218,7 +218,7 @@ impl Hub {
         self.set_running(tid, false);
         if thread.leads() {
             // The last to be told of: nobody else is left.
-            thread.process.host.set_dead();
+            thread.process.set_dead();
             let zygote = tid == self.group.load(Ordering::SeqCst) && self.facts.get().is_some();
             if zygote && !self.closing.load(Ordering::SeqCst) {
                 // Killed from outside: no process could be made any more, and whoever waits for one would wait for ever. The
@@ -240,7 +240,7 @@ impl Hub {
         let threads = std::mem::take(&mut *self.threads.lock());
         let _ = process::kill(-group, libc::SIGKILL);
         for thread in threads.values() {
-            thread.process.host.set_dead();
+            thread.process.set_dead();
             thread.set_gone();
         }
         ptrace::reap_group(group);

@@ -4,7 +4,6 @@ mod boot;
 mod context;
 mod hub;
 mod image;
-mod process;
 mod thread;
 mod tracer;
 mod work;
@@ -19,7 +18,7 @@ use crate::host::{process as host_process, ptrace};
 use crate::{BoxFuture, Context, NewProcess, OpenOptions, Platform, PlatformError};
 use context::PtContext;
 use hub::Hub;
-use thread::Goal;
+use thread::Order;
 
 /// The name that `--platform` takes.
 pub const NAME: &str = "ptrace";
@@ -103,7 +102,7 @@ impl Drop for Ptrace {
 async fn fork(zygote: &Zygote) -> Result<PtContext> {
     let mut loan = zygote.borrow().await?;
     let zygote = loan.get()?;
-    let mut child = std::future::poll_fn(|cx| zygote.poll_born(cx, Goal::Fork)).await?;
+    let mut child = std::future::poll_fn(|cx| zygote.poll_born(cx, Order::Fork)).await?;
     child.make_clean();
     Ok(child)
 }

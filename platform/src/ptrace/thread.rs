@@ -9,15 +9,16 @@ use abi::Errno;
 use abi::regs::Regs;
 use parking_lot::Mutex;
 
-use super::process::Process;
+use crate::guest::drive::{self, Stop};
 use crate::guest::kick::Target;
 use crate::guest::layout::SIG_INTERRUPT;
+use crate::guest::process::HostProcess;
 use crate::host::process;
-use crate::{FaultInfo, MemOp, OpFailure};
+use crate::{MemOp, OpFailure};
 
 /// A host thread in a guest process, a tracee.
 pub(super) struct Thread {
-    pub(super) process: Arc<Process>,
+    pub(super) process: Arc<HostProcess>,
     pub(super) tid: i32,
     pub(super) state: Mutex<State>,
     /// No context drives it any more: it is to end as soon as it stops.
@@ -54,24 +55,32 @@ pub(super) struct Request {
 }
 
 /// The purpose of a request.
+pub(super) type Goal = drive::Goal<Order>;
+
+/// What is asked of the tracer beside running guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Goal {
-    Run,
-    Flush,
+pub(super) enum Order {
     Cmpxchg { addr: u64, old: u32, new: u32 },
     Fork,
     Clone,
+}
+
+/// What an order gives.
+pub(super) enum Done {
+    Nothing,
+    /// The word that was compared.
+    Word(u32),
+    /// The new thread.
+    Born(Arc<Thread>),
 }
 
 /// What came of it.
 #[expect(clippy::large_enum_variant, reason = "the large one is the frequent one")]
 pub(super) enum Reply {
     /// Guest code stopped.
-    Stopped(Event, Regs),
-    /// All is carried out; the word that was compared.
-    Done(u32),
-    /// The new thread.
-    Born(Arc<Thread>),
+    Stopped(Stop, Regs),
+    /// All is carried out.
+    Done(Done),
     /// An operation failed.
     Failed(OpFailure),
     /// The goal itself failed.
@@ -80,19 +89,9 @@ pub(super) enum Reply {
     Blocked(VecDeque<(u64, MemOp)>),
 }
 
-/// Why guest code stopped.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Event {
-    Syscall,
-    /// One through the legacy page, emulated by the host: it has returned already.
-    Vsyscall,
-    Fault(FaultInfo),
-    Interrupt,
-}
-
 impl Thread {
     /// A stopped thread.
-    pub(super) fn new(process: Arc<Process>, tid: i32, xstate: Vec<u8>) -> Arc<Thread> {
+    pub(super) fn new(process: Arc<HostProcess>, tid: i32, xstate: Vec<u8>) -> Arc<Thread> {
         Arc::new(Thread {
             process,
             tid,
@@ -129,7 +128,7 @@ impl Thread {
     /// Whether its end would be the end of its process: as a zombie that could not be reached by its pid any more. It is left
     /// stopped.
     pub(super) fn leads(&self) -> bool {
-        self.tid == self.process.host.pid
+        self.tid == self.process.pid
     }
 }
 
@@ -137,7 +136,6 @@ impl Target for Thread {
     fn interrupt(self: &Arc<Thread>) {
         // If it has ended, the tracer tells.
         self.process
-            .host
             .with_alive(|pid| process::tgkill(pid, self.tid, SIG_INTERRUPT));
     }
 }

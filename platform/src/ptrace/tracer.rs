@@ -11,10 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::hub::Hub;
 use super::image::{CALL, CALL_END, CMPXCHG, CMPXCHG_END};
-use super::process::Process;
-use super::thread::{Event, Reply, Thread};
+use super::thread::{Reply, Thread};
 use crate::FaultInfo;
+use crate::guest::drive::Stop;
 use crate::guest::layout::{NR_DOORBELL, SIG_INTERRUPT};
+use crate::guest::process::HostProcess;
 use crate::host::notify::Answer;
 use crate::host::ptrace::{self, EVENT_STOP, Go, Status};
 
@@ -58,12 +59,12 @@ impl<'a> Tracer<'a> {
         };
         match status {
             Status::Ended => false,
-            Status::Syscall => self.stopped(&thread, Event::Syscall),
+            Status::Syscall => self.stopped(&thread, Stop::Syscall, false),
             // The kernel's own emulation of the legacy vsyscall page asks only the filter.
-            Status::Signal(libc::SIGSYS) => self.stopped(&thread, Event::Vsyscall),
-            Status::Signal(SIG_INTERRUPT) => self.stopped(&thread, Event::Interrupt),
+            Status::Signal(libc::SIGSYS) => self.stopped(&thread, Stop::Syscall, true),
+            Status::Signal(SIG_INTERRUPT) => self.stopped(&thread, Stop::Interrupt, false),
             Status::Signal(signo) => match fault(tid, signo) {
-                Some(info) => self.stopped(&thread, Event::Fault(info)),
+                Some(info) => self.stopped(&thread, Stop::Fault(info), false),
                 // From outside.
                 None => self.go_on(tid, Go::Emulate, signo),
             },
@@ -73,7 +74,7 @@ impl<'a> Tracer<'a> {
             Status::Event(EVENT_STOP, _) => self.go_on(tid, Go::Emulate, 0),
             // A fork that nobody ordered.
             Status::Event(..) => {
-                thread.process.host.kill();
+                thread.process.kill();
                 false
             }
         }
@@ -85,19 +86,20 @@ impl<'a> Tracer<'a> {
         false
     }
 
-    /// Guest code has stopped; true if a future was woken.
-    fn stopped(&self, thread: &Arc<Thread>, mut event: Event) -> bool {
+    /// Guest code has stopped; true if a future was woken. A call is `emulated` where the host has returned from it already.
+    fn stopped(&self, thread: &Arc<Thread>, mut stop: Stop, emulated: bool) -> bool {
         // An error: it is being killed, and its end will be told.
         let Ok(mut regs) = ptrace::regs(thread.tid) else {
             return false;
         };
-        match event {
-            Event::Syscall if is_foreign(thread.tid, &regs) => {
+        match stop {
+            Stop::Syscall if emulated => regs.orig_rax = regs.rax,
+            Stop::Syscall if is_foreign(thread.tid, &regs) => {
                 // `int 0x80`: as on a kernel without 32-bit emulation, a general protection fault at the instruction.
                 regs.rax = regs.orig_rax;
                 regs.rip = regs.rip.wrapping_sub(2);
                 regs.orig_rax = u64::MAX;
-                event = Event::Fault(FaultInfo {
+                stop = Stop::Fault(FaultInfo {
                     signo: libc::SIGSEGV,
                     code: 128,
                     trapno: 13,
@@ -105,13 +107,8 @@ impl<'a> Tracer<'a> {
                     ..FaultInfo::default()
                 });
             }
-            Event::Syscall if regs.orig_rax != u64::MAX => regs.rax = regs.orig_rax,
-            Event::Syscall => regs.rax = u64::MAX,
-            Event::Vsyscall => {
-                regs.orig_rax = regs.rax;
-                event = Event::Syscall;
-            }
-            Event::Fault(_) | Event::Interrupt => regs.orig_rax = u64::MAX,
+            Stop::Syscall => regs.rax = regs.orig_rax,
+            Stop::Fault(_) | Stop::Interrupt => regs.orig_rax = u64::MAX,
         }
         self.hub.set_running(thread.tid, false);
         let mut state = thread.state.lock();
@@ -122,12 +119,12 @@ impl<'a> Tracer<'a> {
             self.end(thread);
             return false;
         }
-        thread.reply(Reply::Stopped(event, regs))
+        thread.reply(Reply::Stopped(stop, regs))
     }
 
     /// Waits for one thread that is not running guest code.
     pub(super) fn wait_for(&self, thread: &Thread) -> Status {
-        if thread.leads() && thread.process.host.was_threaded() {
+        if thread.leads() && thread.process.was_threaded() {
             return self.wait_among_others(thread.tid);
         }
         self.wait_alone(thread.tid)
@@ -239,7 +236,7 @@ impl<'a> Tracer<'a> {
             Ok(regs) if signo == libc::SIGTRAP && regs.rip == CALL_END => Ok(regs.rax.cast_signed()),
             // Being killed; or not what we wrote, which cannot be.
             _ => {
-                thread.process.host.kill();
+                thread.process.kill();
                 self.await_end(thread);
                 Err(Gone)
             }
@@ -316,7 +313,7 @@ impl<'a> Tracer<'a> {
     pub(super) fn bear(&self, thread: &Thread, flags: u64) -> Result<Result<Arc<Thread>, Errno>, Gone> {
         let joins = flags & u64::from(libc::CLONE_VM.unsigned_abs()) != 0;
         if joins {
-            thread.process.host.set_threaded();
+            thread.process.set_threaded();
         }
         let (result, born) = self.call_with(thread, abi::nr::CLONE, [flags, 0, 0, 0, 0, 0])?;
         let Some(tid) = born else {
@@ -325,7 +322,7 @@ impl<'a> Tracer<'a> {
         let process = if joins {
             Arc::clone(&thread.process)
         } else {
-            Process::new(self.hub, tid)
+            HostProcess::new(tid, self.hub.proc_fd.clone())
         };
         let len = self.hub.facts.get().map_or(0, |facts| facts.xstate_len);
         let child = Thread::new(process, tid, vec![0; len]);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::thread::{Event, Goal, Reply, Request, Thread};
+use super::thread::{Done, Goal, Order, Reply, Request, Thread};
 use super::tracer::{Gone, Tracer, errno};
+use crate::guest::drive::Stop;
 use crate::guest::kick::Target;
 use crate::guest::layout::{FORK_FLAGS, THREAD_FLAGS};
 use crate::guest::memop;
@@ -52,22 +53,13 @@ impl Tracer<'_> {
         }
         Ok(Some(match request.goal {
             Goal::Run => return self.run(thread, request.regs, request.xstate),
-            Goal::Flush => Reply::Done(0),
-            Goal::Cmpxchg { addr, old, new } => match self.cmpxchg(thread, addr, old, new)? {
-                Some(value) => Reply::Done(value),
+            Goal::Flush => Reply::Done(Done::Nothing),
+            Goal::Extra(Order::Cmpxchg { addr, old, new }) => match self.cmpxchg(thread, addr, old, new)? {
+                Some(value) => Reply::Done(Done::Word(value)),
                 None => Reply::Refused(abi::Errno::EFAULT),
             },
-            Goal::Fork | Goal::Clone => {
-                let flags = if request.goal == Goal::Fork {
-                    FORK_FLAGS
-                } else {
-                    THREAD_FLAGS
-                };
-                match self.bear(thread, flags)? {
-                    Ok(child) => Reply::Born(child),
-                    Err(errno) => Reply::Refused(errno),
-                }
-            }
+            Goal::Extra(Order::Fork) => born(self.bear(thread, FORK_FLAGS)?),
+            Goal::Extra(Order::Clone) => born(self.bear(thread, THREAD_FLAGS)?),
         }))
     }
 
@@ -130,7 +122,7 @@ impl Tracer<'_> {
         let mut state = thread.state.lock();
         if std::mem::take(&mut state.interrupted) {
             let _ = ptrace::xstate(thread.tid, &mut state.xstate);
-            return Ok(Some(Reply::Stopped(Event::Interrupt, regs)));
+            return Ok(Some(Reply::Stopped(Stop::Interrupt, regs)));
         }
         state.running = true;
         drop(state);
@@ -141,5 +133,12 @@ impl Tracer<'_> {
         let _ = ptrace::set_regs(thread.tid, &regs);
         let _ = ptrace::resume(thread.tid, Go::Emulate, 0);
         Ok(None)
+    }
+}
+
+fn born(child: Result<Arc<Thread>, abi::Errno>) -> Reply {
+    match child {
+        Ok(child) => Reply::Done(Done::Born(child)),
+        Err(errno) => Reply::Refused(errno),
     }
 }

@@ -7,6 +7,7 @@ use abi::regs::Regs;
 
 use super::thread::Thread;
 use crate::FaultInfo;
+use crate::guest::drive::Stop;
 use crate::guest::layout::{
     CONTROL_BYTES, Carried, Control, DATA_BYTES, KIND_FAULT, KIND_INTERRUPT, KIND_REPORT, KIND_SYSCALL, MAX_CARRIED,
     NREGS,
@@ -15,13 +16,10 @@ use crate::guest::layout::{
 /// Why a thread has handed over.
 #[derive(Debug)]
 pub(super) enum Event {
-    Syscall,
-    Fault(FaultInfo),
-    Interrupt,
+    /// Guest code stopped.
+    Stop(Stop),
     /// Orders: how many were carried out, and the last one's result.
     Report(usize, i64),
-    /// A new thread, or nonsense.
-    Other,
 }
 
 /// Guest bytes that came with a request.
@@ -56,21 +54,22 @@ pub(super) fn fetch(thread: &Thread, regs: &mut Regs, luggage: &mut Luggage) -> 
         KIND_SYSCALL => {
             fetch_regs(thread, regs);
             fetch_luggage(thread, luggage);
-            Event::Syscall
+            Event::Stop(Stop::Syscall)
         }
         KIND_FAULT => {
             fetch_regs(thread, regs);
-            Event::Fault(fetch_fault(thread))
+            Event::Stop(Stop::Fault(fetch_fault(thread)))
         }
         KIND_INTERRUPT => {
             fetch_regs(thread, regs);
-            Event::Interrupt
+            Event::Stop(Stop::Interrupt)
         }
         KIND_REPORT => {
             let done = size(c.read_u64(thread.at(offset_of!(Control, orders_done))));
             Event::Report(done, c.read_u64(thread.at(offset_of!(Control, result))).cast_signed())
         }
-        _ => Event::Other,
+        // A new thread, or nonsense: of no interest to anybody.
+        _ => Event::Stop(Stop::Interrupt),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Systrap: guest threads are host threads in other processes, caught by seccomp signals (README.md here).
 
 mod births;
+mod clone;
 mod context;
 mod event;
-mod exec;
+mod exchange;
 mod hub;
 mod pace;
 mod process;

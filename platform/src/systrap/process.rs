@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::hub::Hub;
-use crate::guest::inflight::Inflight;
 use crate::guest::layout::{Control, SLOT_BYTES, SLOTS};
 use crate::guest::process::HostProcess;
 use crate::host::notify::Answer;
@@ -18,7 +17,6 @@ pub(super) struct Process {
     pub(super) hub: Weak<Hub>,
     pub(super) host: Arc<HostProcess>,
     pub(super) channel: SharedMap,
-    pub(super) inflight: Inflight,
     slots: Mutex<Slots>,
 }
 
@@ -37,7 +35,6 @@ impl Process {
             hub: Arc::downgrade(hub),
             host: HostProcess::new(pid, hub.proc_fd.clone()),
             channel,
-            inflight: Inflight::default(),
             slots: Mutex::new(Slots {
                 next: 0,
                 free: VecDeque::new(),
