@@ -34,7 +34,15 @@ impl Log {
         self.write("error", message);
     }
 
-    /// Something that the user should know, although the command goes on.
+    /// Something that the user asked for and did not get, or would not expect: told even where there is no log.
+    pub fn tell(&self, message: &str) {
+        if self.file.is_none() {
+            eprintln!("runsc: warning: {message}");
+        }
+        self.write("warning", message);
+    }
+
+    /// Something that may interest the user, although the command goes on.
     pub fn warn(&self, message: &str) {
         if self.file.is_some() {
             self.write("warning", message);

@@ -118,13 +118,16 @@ fn inside() {
     assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
     b.spec["hooks"]["startContainer"] = json!([shell("echo why >&2; exit 9")]);
     b.spec["process"]["args"] = json!(["touch", "/host/ran"]);
-    b.fails(1, &["hook startContainer[0] /bin/sh", "exit status 9", "why"]);
+    b.fails(
+        1,
+        &["error running hook startContainer[0] /bin/sh", "exit status 9", "why"],
+    );
     let mut slow = shell("sleep 1000");
     slow["timeout"] = json!(1);
     b.spec["hooks"]["startContainer"] = json!([slow]);
-    b.fails(1, &["hook startContainer[0]", "timeout of 1 s"]);
+    b.fails(1, &["error running hook startContainer[0]", "timeout of 1 s"]);
     b.spec["hooks"]["startContainer"] = json!([{ "path": "/no/such" }]);
-    b.fails(1, &["hook startContainer[0] /no/such", "no such file"]);
+    b.fails(1, &["error running hook startContainer[0] /no/such", "no such file"]);
     assert!(!b.path("ran").exists(), "the program ran after a failed hook");
 }
 

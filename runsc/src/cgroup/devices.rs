@@ -41,9 +41,11 @@ pub fn rule(device: &LinuxDeviceCgroup) -> std::result::Result<String, String> {
         Some(value) => Err(format!("{name} {value} is no device number")),
     };
     let access = device.access().as_deref().unwrap_or("rwm");
-    if access.is_empty() || !access.chars().all(|c| "rwm".contains(c)) {
+    if access.is_empty() || !access.chars().all(|c| "rwma".contains(c)) {
         return Err(format!("access {access:?} is not made of r, w and m"));
     }
+    // "a" is no letter of the kernel's, but runc lets it pass.
+    let access = if access.contains('a') { "rwm" } else { access };
     let (major, minor) = (number("major", device.major())?, number("minor", device.minor())?);
     Ok(format!("{typ} {major}:{minor} {access}"))
 }

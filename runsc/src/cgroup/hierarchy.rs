@@ -50,9 +50,16 @@ impl Hierarchy {
         if self.v2 || !self.has("cpuset") {
             return Ok(());
         }
+        // Those above may have been made by somebody who left them so.
+        if let Some(parent) = dir
+            .parent()
+            .filter(|parent| **parent != *self.mount && self.holds(parent))
+        {
+            self.inherit_cpuset(parent)?;
+        }
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            let parent = fs::read_to_string(dir.parent().unwrap_or(dir).join(file))?;
             if fs::read_to_string(dir.join(file))?.trim().is_empty() {
+                let parent = fs::read_to_string(dir.parent().unwrap_or(dir).join(file))?;
                 fs::write(dir.join(file), parent.trim())?;
             }
         }

@@ -91,9 +91,18 @@ pub fn apply(
     for (file, value) in resources.unified().iter().flatten() {
         let Some((_, dir)) = hierarchies.iter().zip(dirs).find(|(h, _)| h.v2) else {
             return Err(Error::new(
-                "config.json: linux.resources.unified: no cgroup v2 on this host",
+                "config.json: linux.resources.unified: invalid configuration: no cgroup v2 on this host",
             ));
         };
+        let controller = file.split('.').next().unwrap_or_default();
+        if !hierarchies
+            .iter()
+            .any(|h| h.v2 && (h.has(controller) || controller == "cgroup"))
+        {
+            return Err(Error::new(format!(
+                "config.json: linux.resources.unified: invalid configuration: {file:?}: no controller {controller:?} in cgroup v2 on this host"
+            )));
+        }
         if file.is_empty() || file.contains('/') || file.contains('\0') {
             return Err(Error::new(format!(
                 "config.json: linux.resources.unified: {file:?} is no file of a cgroup"
@@ -248,12 +257,15 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
         add("pids.limit", "pids", "pids.max", value, false);
     }
     if let Some(weight) = resources.block_io().as_ref().and_then(|io| io.weight()) {
-        let (controller, file) = if v2 {
-            ("io", "io.bfq.weight")
+        // CFQ had the one name, BFQ has the other; a kernel has at most one of the files.
+        let files: &[_] = if v2 {
+            &[("io", "io.bfq.weight")]
         } else {
-            ("blkio", "blkio.weight")
+            &[("blkio", "blkio.weight"), ("blkio", "blkio.bfq.weight")]
         };
-        add("blockIO.weight", controller, file, Some(weight.to_string()), true);
+        for (controller, file) in files {
+            add("blockIO.weight", controller, file, Some(weight.to_string()), true);
+        }
     }
     list.extend(super::rare::limits(resources, v2));
     list

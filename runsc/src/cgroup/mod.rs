@@ -39,6 +39,12 @@ pub struct CgroupRecord {
 /// Puts on record what is about to be made, so that it is removed whenever this process dies.
 type Intent<'a> = &'a mut dyn FnMut(&CgroupRecord) -> Result<()>;
 
+/// Whether the host has cgroup v2 alone.
+pub fn is_unified() -> bool {
+    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2_SUPER_MAGIC)
+}
+
 /// Makes the container's group and sets its limits. None where the configuration asks for nothing.
 pub fn create(
     plan: &Plan,
@@ -53,6 +59,7 @@ pub fn create(
     let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd_cgroup)?;
     let hierarchies = hierarchy::find()?;
     let record = intended(&hierarchies, &wanted);
+    check_existing(&record, notes)?;
     intent(&record)?;
     match fill(&record, &hierarchies, plan.resources.as_ref(), notes) {
         Ok(()) => Ok(Some(record)),
@@ -83,6 +90,26 @@ fn intended(hierarchies: &[Hierarchy], wanted: &Path) -> CgroupRecord {
     };
     let made = dirs.iter().flat_map(missing).collect();
     CgroupRecord { dirs, made }
+}
+
+/// A group that somebody made before: a frozen one would never let the sandbox begin.
+fn check_existing(record: &CgroupRecord, notes: &mut Vec<String>) -> Result<()> {
+    let mut others = 0;
+    for dir in record.dirs.iter().filter(|dir| !record.made.contains(dir)) {
+        let says = |name: &str, word: &str| fs::read_to_string(dir.join(name)).is_ok_and(|text| text.trim() == word);
+        if says("freezer.state", "FROZEN") || says("freezer.state", "FREEZING") || says("cgroup.freeze", "1") {
+            return Err(Error::new(format!(
+                "container's cgroup unexpectedly frozen: {}",
+                dir.display()
+            )));
+        }
+        let processes = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        others = processes.lines().count().max(others);
+    }
+    if others > 0 {
+        notes.push(format!("container's cgroup is not empty: {others} process(es) found"));
+    }
+    Ok(())
 }
 
 fn fill(

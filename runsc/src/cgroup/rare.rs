@@ -75,6 +75,7 @@ fn block_io(io: &LinuxBlockIo, v2: bool, list: &mut Vec<Limit>) {
             add("io", "io.bfq.weight", device.weight());
         } else {
             add("blkio", "blkio.weight_device", device.weight());
+            add("blkio", "blkio.bfq.weight_device", device.weight());
             add("blkio", "blkio.leaf_weight_device", device.leaf_weight());
         }
     }

@@ -116,7 +116,8 @@ fn start(args: &CreateArgs, bundle: PathBuf, terminal: Terminal, foreground: boo
 pub fn terminal(socket: Option<&Path>, wanted: bool, detached: bool) -> Result<Terminal> {
     match (wanted, socket) {
         (true, Some(socket)) if detached => Ok(Terminal::Socket(socket.to_owned())),
-        (true, None) if !detached => Ok(Terminal::Own),
+        (true, None) if !detached && sandbox::have_own_terminal() => Ok(Terminal::Own),
+        (true, None) if !detached => sandbox::Relay::new().map(Terminal::Relay),
         (true, None) => Err(Error::new(
             "cannot allocate tty if runsc will detach without setting console socket",
         )),

@@ -26,12 +26,19 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
     let signal = parse_signal(&args.signal).ok_or_else(|| Error::new(format!("unknown signal {:?}", args.signal)))?;
     let record = env.store.load(&args.id)?;
     let status = record.status();
+    if status == Status::Stopped && args.all {
+        // None is left to be told, which is what was wanted.
+        return Ok(0);
+    }
     if !matches!(status, Status::Created | Status::Running | Status::Paused) {
         return Err(Error::new(format!(
             "container not running: {} is {}",
             args.id,
             status.name()
         )));
+    }
+    if signal == 0 {
+        return Ok(0);
     }
     // Nothing of it has run that could be told.
     if status == Status::Created
@@ -73,7 +80,8 @@ const NAMES: [&str; 31] = [
 /// `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`.
 fn parse_signal(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
-        return (1..=64).contains(&number).then_some(number);
+        // 0 only asks whether there is somebody.
+        return (0..=64).contains(&number).then_some(number);
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -107,6 +115,7 @@ mod tests {
     #[test]
     fn spellings() {
         for (text, number) in [
+            ("0", 0),
             ("9", 9),
             ("KILL", 9),
             ("SIGTERM", 15),
@@ -117,17 +126,7 @@ mod tests {
         ] {
             assert_eq!(parse_signal(text), Some(number), "{text}");
         }
-        for text in [
-            "",
-            "0",
-            "65",
-            "-1",
-            "SIG",
-            "NOPE",
-            "RTMIN-1",
-            "RTMAX+1",
-            "RTMIN+99999999999",
-        ] {
+        for text in ["", "65", "-1", "SIG", "NOPE", "RTMIN-1", "RTMAX+1", "RTMIN+99999999999"] {
             assert_eq!(parse_signal(text), None, "{text}");
         }
     }

@@ -22,7 +22,7 @@ pub struct SpecArgs {
 
 pub fn run(_env: &Env<'_>, args: &SpecArgs) -> Result<i32> {
     let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let spec = default_spec(args.rootless.then_some(ids));
+    let spec = default_spec(args.rootless.then_some(ids), crate::cgroup::is_unified());
     let path = args.bundle.clone().unwrap_or_default().join("config.json");
     let text = serde_json::to_string_pretty(&spec).context(|| "config.json")?;
     let mut file = match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {

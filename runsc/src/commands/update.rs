@@ -52,6 +52,14 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "US", allow_negative_numbers = true)]
     cpu_quota: Option<i64>,
 
+    /// Length of a period of realtime processes, in microseconds
+    #[arg(long, value_name = "US")]
+    cpu_rt_period: Option<u64>,
+
+    /// Their processor time in a period, in microseconds
+    #[arg(long, value_name = "US")]
+    cpu_rt_runtime: Option<i64>,
+
     /// Share of processor time against other groups
     #[arg(long, value_name = "SHARES")]
     cpu_share: Option<u64>,
@@ -174,6 +182,7 @@ fn flags(args: &UpdateArgs) -> Value {
         "cpu": {
             "period": args.cpu_period, "quota": args.cpu_quota, "shares": args.cpu_share,
             "cpus": args.cpuset_cpus, "mems": args.cpuset_mems,
+            "realtimePeriod": args.cpu_rt_period, "realtimeRuntime": args.cpu_rt_runtime,
         },
         "blockIO": { "weight": args.blkio_weight },
     });

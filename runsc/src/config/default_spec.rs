@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 /// A whole config.json. `rootless` gives (uid, gid) of the user who will run it.
-pub fn default_spec(rootless: Option<(u32, u32)>) -> Value {
+/// `unified`: the host has cgroup v2 alone, where a namespace hides the groups of others.
+pub fn default_spec(rootless: Option<(u32, u32)>, unified: bool) -> Value {
     let caps = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     let mut spec = json!({
         "ociVersion": "1.0.2",
@@ -38,13 +39,16 @@ pub fn default_spec(rootless: Option<(u32, u32)>) -> Value {
             "resources": { "devices": [{ "allow": false, "access": "rwm" }] },
             "namespaces": [
                 { "type": "pid" }, { "type": "network" }, { "type": "ipc" },
-                { "type": "uts" }, { "type": "mount" }, { "type": "cgroup" }
+                { "type": "uts" }, { "type": "mount" }
             ],
             "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                 "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     });
+    if unified && let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
+        namespaces.push(json!({ "type": "cgroup" }));
+    }
     if let Some((uid, gid)) = rootless {
         make_rootless(&mut spec, uid, gid);
     }

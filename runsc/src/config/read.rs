@@ -1,6 +1,7 @@
 //! From a bundle directory to a parsed configuration.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
@@ -30,7 +31,9 @@ pub fn read_bundle(dir: &Path) -> Result<Bundle> {
 /// Reads a file with a configuration in it, whose size is not believed.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).context(|| path.display().to_string())?;
-    if !file.metadata().context(|| path.display().to_string())?.is_file() {
+    let kind = file.metadata().context(|| path.display().to_string())?.file_type();
+    // A shell's `<(command)` is a pipe.
+    if !kind.is_file() && !kind.is_fifo() {
         return Err(Error::new(format!("{}: not a regular file", path.display())));
     }
     let mut text = Vec::new();

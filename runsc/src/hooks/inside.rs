@@ -9,7 +9,7 @@ use sentry::boot::config::ProcessConfig;
 use sentry::boot::control::{Reply, Request};
 use serde_json::Value;
 
-use super::run::{memory, said, with_text};
+use super::run::{killed, memory, said, with_text};
 use super::{Hook, Kept, state};
 use crate::error::{Context, Error, Result};
 use crate::sandbox::control::Connection;
@@ -25,7 +25,7 @@ pub fn start_container(dir: &Path, kept: &Kept, record: &Record) -> Result<()> {
     let state = state(record, "created", 1);
     for (i, hook) in hooks.iter().enumerate() {
         run(dir, hook, process, &state, record)
-            .context(|| format!("hook startContainer[{i}] {}", hook.path.display()))?;
+            .context(|| format!("error running hook startContainer[{i}] {}", hook.path.display()))?;
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn judge(status: i32, output: File) -> Result<()> {
     let how = match (status & 0x7f, (status >> 8) & 0xff) {
         (0, 0) => return Ok(()),
         (0, code) => format!("exit status {code}"),
-        (signal, _) => format!("signal {signal}"),
+        (signal, _) => killed(signal),
     };
     Err(Error::new(match said(output) {
         text if text.is_empty() => how,

@@ -96,7 +96,8 @@ pub fn load(dir: &Path) -> Kept {
 pub fn stage(stage: Stage, hooks: &Hooks, record: &Record, pid: i32, within: Option<&Namespaces>) -> Result<()> {
     let state = state(record, stage.status(), pid);
     for (i, hook) in stage.of(hooks).iter().enumerate() {
-        run(hook, &state, within).context(|| format!("hook {}[{i}] {}", stage.name(), hook.path.display()))?;
+        run(hook, &state, within)
+            .context(|| format!("error running hook {}[{i}] {}", stage.name(), hook.path.display()))?;
     }
     Ok(())
 }
@@ -107,7 +108,7 @@ pub fn poststop(hooks: &Hooks, record: &Record) -> Vec<String> {
     let mut failures = Vec::new();
     for (i, hook) in hooks.poststop.iter().enumerate() {
         if let Err(e) = run(hook, &state, None) {
-            failures.push(format!("hook poststop[{i}] {}: {e}", hook.path.display()));
+            failures.push(format!("error running hook poststop[{i}] {}: {e}", hook.path.display()));
         }
     }
     failures

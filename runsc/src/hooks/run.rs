@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
 use rustix::fs::MemfdFlags;
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, PidfdFlags};
@@ -89,7 +90,7 @@ fn run_here(hook: &Hook, state: &Value) -> Result<()> {
     }
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+        (None, signal) => killed(signal.unwrap_or(0)),
     };
     Err(Error::new(match said(output) {
         text if text.is_empty() => how,
@@ -112,6 +113,16 @@ fn wait(mut child: Child, timeout_s: Option<u64>) -> Result<ExitStatus> {
         }
     }
     child.wait().context(what)
+}
+
+/// How a hook ended that a signal ended.
+pub(super) fn killed(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        // What a seccomp profile does to it.
+        Ok(Signal::SIGSYS) => "signal: bad system call".to_owned(),
+        Ok(signal) => format!("signal: {}", signal.as_str()),
+        Err(_) => format!("signal: {signal}"),
+    }
 }
 
 /// What the hook wrote, from its beginning.

@@ -11,7 +11,7 @@ use sentry::boot::control::{Reply, Request};
 use super::control::{Connection, closed};
 use super::launch::{message_file, stdio};
 use super::stub::{self, CONNECTION_FD, Stand, StubMessage, TERMINAL_FD};
-use super::{Terminal, boot::MESSAGE_FD, foreground, preserve, program, terminal};
+use super::{Terminal, boot::MESSAGE_FD, foreground, preserve, program};
 use crate::commands::Env;
 use crate::error::{Context, Error, Result};
 use crate::state::{Record, write_atomically};
@@ -42,12 +42,15 @@ pub fn run(env: &Env<'_>, record: &Record, exec: &Exec) -> Result<i32> {
     };
     stub::enter(&dirs);
     write_pid(exec, i32::try_from(std::process::id()).unwrap_or(0))?;
-    let own = exec.terminal == Terminal::Own;
-    let _raw = own.then(terminal::Raw::new).transpose()?;
+    let _screen = foreground::Screen::new(&exec.terminal)?;
     let stand = Stand {
         connection: &connection,
         signals: signals.fd(),
-        terminal: own,
+        terminal: matches!(exec.terminal, Terminal::Own | Terminal::Relay(_)),
+        relay: match &exec.terminal {
+            Terminal::Relay(relay) => Some(relay),
+            _ => None,
+        },
     };
     Ok(match stand.until_end()? {
         status if status & 0x7f == 0 => (status >> 8) & 0xff,

@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use super::launch::Launched;
-use super::{control, terminal};
+use super::relay::Running;
+use super::{Terminal, control, terminal};
 use crate::error::{Context, Error, Result};
 
 /// Signals of this process, blocked and readable.
@@ -52,13 +53,29 @@ impl Signals {
     }
 }
 
+/// What a process in the foreground does for its terminal: the own one is raw, a new one is carried to and fro.
+pub struct Screen {
+    _raw: Option<terminal::Raw>,
+    _relay: Option<Running>,
+}
+
+impl Screen {
+    pub fn new(terminal: &Terminal) -> Result<Self> {
+        let own = matches!(terminal, Terminal::Own);
+        let relay = match terminal {
+            Terminal::Relay(relay) => Some(relay.run()?),
+            _ => None,
+        };
+        Ok(Self {
+            _raw: own.then(terminal::Raw::new).transpose()?,
+            _relay: relay,
+        })
+    }
+}
+
 /// Waits until the sandbox has ended; gives the code to exit with.
-pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, own_terminal: bool) -> Result<i32> {
-    let _raw = if own_terminal {
-        Some(terminal::Raw::new()?)
-    } else {
-        None
-    };
+pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, terminal: &Terminal) -> Result<i32> {
+    let _screen = Screen::new(terminal)?;
     loop {
         let mut polled = [
             PollFd::new(&launched.pidfd, PollFlags::IN),
@@ -76,8 +93,16 @@ pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, own_te
                 };
                 // A container that is ending does not answer, and need not.
                 let _ = match Signal::try_from(number) {
-                    Ok(Signal::SIGWINCH) if own_terminal => control::resize(dir, id),
-                    Ok(Signal::SIGWINCH | Signal::SIGTTOU) => Ok(()),
+                    Ok(Signal::SIGWINCH) => match terminal {
+                        Terminal::Own => control::resize(dir, id),
+                        // The sandbox hears of it by the terminal itself.
+                        Terminal::Relay(relay) => {
+                            relay.resize();
+                            Ok(())
+                        }
+                        Terminal::None | Terminal::Socket(_) => Ok(()),
+                    },
+                    Ok(Signal::SIGTTOU) => Ok(()),
                     _ => control::signal(dir, id, number, false),
                 };
             }

@@ -14,7 +14,7 @@ use super::boot::MESSAGE_FD;
 use super::control::{Connection, closed};
 use super::launch::{self, Launched, connections, message_file, read_to_end, settle, start_gofer, stdio};
 use super::stub::{CONNECTION_FD, EXIT_FD, StubMessage, TERMINAL_FD};
-use super::{Start, Terminal, preserve, program};
+use super::{Start, preserve, program};
 use crate::cgroup;
 use crate::commands::Env;
 use crate::config::{Plan, Wish};
@@ -54,7 +54,7 @@ pub fn join(
         container.write(record)
     };
     let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
-    notes.iter().for_each(|note| env.log.warn(note));
+    notes.iter().for_each(|note| env.log.tell(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;
 
@@ -77,11 +77,11 @@ pub fn join(
     join_network(env, pod)?;
     let stub = Stub {
         connection: &connection,
-        terminal: fds.first().filter(|_| matches!(start.terminal, Terminal::Socket(_))),
+        terminal: fds.first().filter(|_| start.terminal.is_new()),
         exit: launch::exit_file(container)?,
         message: message_file(&StubMessage {
             cgroup: cgroup.as_ref().map_or_else(Vec::new, |c| c.dirs.clone()),
-            terminal: matches!(start.terminal, Terminal::Socket(_)),
+            terminal: start.terminal.is_new(),
             exit: true,
             die_with_parent: start.foreground,
         })?,

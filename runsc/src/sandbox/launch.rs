@@ -88,7 +88,7 @@ pub fn launch(
         container.write(record)
     };
     let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
-    notes.iter().for_each(|note| env.log.warn(note));
+    notes.iter().for_each(|note| env.log.tell(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;
 
@@ -157,7 +157,7 @@ pub fn launch(
             fds,
         },
         die_with_parent: start.foreground,
-        controlling_terminal: matches!(start.terminal, Terminal::Socket(_)),
+        controlling_terminal: start.terminal.is_new(),
     };
     donated.list.push((message_file(&message)?, MESSAGE_FD));
     let sandbox = spawn_sentry(&image, &donated, network, env.globals.is_rootless())?;
@@ -439,7 +439,7 @@ fn own_stderr() -> Result<OwnedFd> {
 /// Whether both processes may keep this one's standard error: in the foreground, and for those who look for a fault.
 pub fn keeps_stderr(env: &Env<'_>, start: &Start) -> bool {
     let debug = env.globals.debug || env.globals.strace;
-    start.foreground || debug && start.terminal == Terminal::None
+    start.foreground || debug && matches!(start.terminal, Terminal::None)
 }
 
 /// What becomes the standard streams: three descriptors, or a terminal.
@@ -452,6 +452,7 @@ pub fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedF
             std::io::stderr().as_fd().try_clone_to_owned().context(what)?,
         ]),
         Terminal::Own => terminal::own().map(|fd| vec![fd]),
+        Terminal::Relay(relay) => relay.slave(size).map(|fd| vec![fd]),
         Terminal::Socket(path) => terminal::hand_out(path, size).map(|fd| vec![fd]),
     }
 }

@@ -13,6 +13,7 @@ mod places;
 mod preserve;
 pub mod processes;
 mod program;
+mod relay;
 mod stub;
 mod terminal;
 mod userns;
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub use boot::boot_main;
 pub use gofer::gofer_main;
 pub use preserve::note as note_inherited;
+pub use relay::Relay;
 pub use stub::stub_main;
 pub use terminal::have_own as have_own_terminal;
 
@@ -50,13 +52,22 @@ pub struct Start {
 }
 
 /// The guest's terminal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Terminal {
     None,
     /// The terminal that runsc itself runs on.
     Own,
+    /// A new one, which runsc stands before with its standard streams.
+    Relay(Relay),
     /// A new one, whose master end goes to this socket.
     Socket(PathBuf),
+}
+
+impl Terminal {
+    /// Whether the sandbox has it to itself and hears of its changes.
+    fn is_new(&self) -> bool {
+        matches!(self, Self::Relay(_) | Self::Socket(_))
+    }
 }
 
 /// How long a killed process may take to go.
@@ -128,7 +139,7 @@ pub fn run(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Re
     let outcome = begun.and_then(|()| {
         // Other commands may now have the container.
         drop(container);
-        foreground::wait(&dir, &id, &launched, &signals, start.terminal == Terminal::Own)
+        foreground::wait(&dir, &id, &launched, &signals, &start.terminal)
     });
     if start.keep && outcome.is_ok() {
         return outcome;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::MESSAGE_FD;
 use super::control::Connection;
-use super::jail;
+use super::{Relay, jail};
 use crate::error::{Context, Error, Result};
 
 /// Descriptor of the connection to the Sentry.
@@ -96,6 +96,7 @@ fn stand() -> Result<i32> {
         connection: &connection,
         signals: &signals,
         terminal: terminal.is_some(),
+        relay: None,
     };
     let status = stand.until_end()?;
     if let Some(exit) = exit {
@@ -132,6 +133,8 @@ pub struct Stand<'a> {
     pub connection: &'a Connection,
     pub signals: &'a SignalFd,
     pub terminal: bool,
+    /// The terminal is a new one before which this process stands.
+    pub relay: Option<&'a Relay>,
 }
 
 impl Stand<'_> {
@@ -158,7 +161,10 @@ impl Stand<'_> {
     fn pass_on(&self, number: u32) {
         let Ok(signal) = i32::try_from(number) else { return };
         let request = match Signal::try_from(signal) {
-            Ok(Signal::SIGWINCH) if self.terminal => Request::Resized,
+            Ok(Signal::SIGWINCH) if self.terminal => {
+                self.relay.inspect(|relay| relay.resize());
+                Request::Resized
+            }
             // About this process, not to it.
             Ok(Signal::SIGCHLD | Signal::SIGTTOU | Signal::SIGTTIN) => return,
             _ => Request::Tell { signal },

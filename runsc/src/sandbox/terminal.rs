@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pty::OpenptFlags;
-use rustix::termios::{OptionalActions, Termios, Winsize};
+use rustix::termios::{OptionalActions, OutputModes, Termios, Winsize};
 
 use crate::error::{Context, Error, Result};
 
@@ -25,10 +25,12 @@ pub fn own() -> Result<OwnedFd> {
 
 /// Whether all three standard streams are one terminal that this process may use.
 pub fn have_own() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && have_keyboard()
+}
+
+/// Whether standard input is a terminal that this process may use: in the background it is somebody else's.
+pub fn have_keyboard() -> bool {
     std::io::stdin().is_terminal()
-        && std::io::stdout().is_terminal()
-        && std::io::stderr().is_terminal()
-        // In the background it is somebody else's.
         && rustix::termios::tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
@@ -39,10 +41,18 @@ pub struct Raw {
 
 impl Raw {
     pub fn new() -> Result<Self> {
+        Self::with_output(false)
+    }
+
+    /// `processed`: what is written is still the terminal's to lay out.
+    pub fn with_output(processed: bool) -> Result<Self> {
         let what = || "terminal";
         let before = rustix::termios::tcgetattr(std::io::stdin()).context(what)?;
         let mut raw = before.clone();
         raw.make_raw();
+        if processed {
+            raw.output_modes |= before.output_modes & OutputModes::OPOST;
+        }
         rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).context(what)?;
         Ok(Self { before })
     }
@@ -54,15 +64,28 @@ impl Drop for Raw {
     }
 }
 
-/// Makes a terminal and sends its master end to an engine's socket; gives the other end, which is raw: the guest's own
-/// terminal does the line editing.
+/// Makes a terminal and sends its master end to an engine's socket; gives the other end.
 pub fn hand_out(socket: &Path, size: Option<(u16, u16)>) -> Result<OwnedFd> {
+    let master = new()?;
+    let slave = slave(&master, size)?;
+    send(&master, socket)?;
+    Ok(slave)
+}
+
+/// The master end of a new terminal.
+pub fn new() -> Result<OwnedFd> {
     let what = || "new terminal";
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = rustix::pty::openpt(flags).context(what)?;
     rustix::pty::grantpt(&master).context(what)?;
     rustix::pty::unlockpt(&master).context(what)?;
-    let name = rustix::pty::ptsname(&master, Vec::new()).context(what)?;
+    Ok(master)
+}
+
+/// Its other end, which is raw: the guest's own terminal does the line editing.
+pub fn slave(master: &OwnedFd, size: Option<(u16, u16)>) -> Result<OwnedFd> {
+    let what = || "new terminal";
+    let name = rustix::pty::ptsname(master, Vec::new()).context(what)?;
     let open = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let slave = rustix::fs::open(&name, open, Mode::empty()).context(what)?;
     let mut attributes = rustix::termios::tcgetattr(&slave).context(what)?;
@@ -77,7 +100,6 @@ pub fn hand_out(socket: &Path, size: Option<(u16, u16)>) -> Result<OwnedFd> {
         };
         rustix::termios::tcsetwinsize(&slave, size).context(what)?;
     }
-    send(&master, socket)?;
     Ok(slave)
 }
 

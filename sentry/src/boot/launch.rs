@@ -283,6 +283,9 @@ pub async fn load(cx: &mut Cx, process: &ProcessConfig) -> Result<(), Failed> {
         bytes(&process.env),
     )
     .map_err(fail)?;
+    // config.json says what the process has before its program is executed, which for root is not what it has after.
+    let cred = crate::cred::exec::transition(&cx.task.cred(), &program.file, &program.stat, false);
+    cx.task.set_cred(Arc::new(cred));
     cx.task.set_comm(&program.comm);
     loader::commit(cx, &program).await.map_err(fail)
 }

@@ -70,6 +70,7 @@ pub fn build(
     let at = ns.root_path().during(|| "mount root".to_owned())?;
     builder.sysctl(&config.sysctl)?;
     for mount in &config.mounts {
+        builder.ordinary(&at, mount)?;
         builder.mount(&at, mount).during(|| match mount.data.as_slice() {
             [] => format!("mount {:?}", mount.destination),
             options => format!("mount {:?} with {:?}", mount.destination, options.join(",")),
@@ -198,6 +199,23 @@ impl Builder<'_> {
         let mount = Mount::new(&self.kernel.vfs.mounts, sb, dentry, flags, source);
         tree::attach(&mount, at)?;
         Ok(mount)
+    }
+
+    /// A window into the kernel is not to be redirected by what an image has in its place.
+    fn ordinary(&self, root: &Path, mount: &MountConfig) -> std::result::Result<(), Failure> {
+        if !matches!(&mount.kind, MountKind::Internal(name) if matches!(name.as_str(), "proc" | "sysfs")) {
+            return Ok(());
+        }
+        let place = Walker::with_root(root, self.cred.clone(), Lookup::empty())
+            .start(-1, mount.destination.as_bytes())
+            .and_then(|walk| walk.finish(mount.destination.as_bytes()));
+        match place {
+            Ok(at) if !at.inode().is_dir() => Err(Failure {
+                what: format!("mount {:?}: must be mounted on ordinary directory", mount.destination),
+                errno: Errno::ENOTDIR,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn mount(&self, root: &Path, mount: &MountConfig) -> Result<()> {

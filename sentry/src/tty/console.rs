@@ -8,7 +8,7 @@ use abi::Errno;
 use abi::errno::Result;
 use abi::termios::Winsize;
 use rustix::fs::OFlags;
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{OptionalActions, OutputModes, Termios};
 
 use super::{Tty, job};
 use crate::executor::{FdEvents, FdKey};
@@ -53,6 +53,8 @@ impl Console {
         let flags = rustix::fs::fcntl_getfl(&fd).map_err(host)?;
         let settings = rustix::termios::tcgetattr(&fd).ok();
         if let Some(settings) = &settings {
+            // Who reads the other side may want lines as they were written.
+            tty.set_onlcr(settings.output_modes.contains(OutputModes::ONLCR));
             let mut raw = settings.clone();
             raw.make_raw();
             let _ = rustix::termios::tcsetattr(&fd, OptionalActions::Now, &raw);

@@ -13,7 +13,7 @@ mod slave;
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-use abi::termios::{Termios, Winsize};
+use abi::termios::{ONLCR, Termios, Winsize};
 
 use crate::kernel::Kernel;
 use crate::signal::{SigInfo, Signal};
@@ -161,6 +161,12 @@ impl Tty {
         let foreground = state.foreground;
         drop(state);
         self.signal_foreground(foreground, Signal::SIGWINCH);
+    }
+
+    /// Whether a line's end is written with a carriage return before it.
+    pub(crate) fn set_onlcr(&self, on: bool) {
+        let termios = &mut self.state.lock().ldisc.termios;
+        termios.oflag = (termios.oflag & !ONLCR) | if on { ONLCR } else { 0 };
     }
 
     /// Opens the slave on behalf of nobody: the standard files of a container.
