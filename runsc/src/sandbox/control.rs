@@ -201,9 +201,12 @@ impl Connection {
 
     /// Bytes of the next packet; none at the connection's end.
     fn take(&self, buf: &mut [u8], flags: RecvFlags) -> Result<Option<usize>> {
+        let mut reset = false;
         loop {
             match rustix::net::recv(&self.socket, &mut *buf, flags) {
                 Err(Errno::INTR) => {}
+                // The other end was closed before it had read all that was sent to it. What it sent itself still comes.
+                Err(Errno::CONNRESET) if !reset => reset = true,
                 Err(Errno::CONNRESET) => return Ok(None),
                 other => return other.context(|| SOCKET).map(|(_, size)| Some(size).filter(|s| *s > 0)),
             }
@@ -249,4 +252,21 @@ fn address(dir: &Path) -> Result<(File, SocketAddrUnix)> {
     .context(what)?;
     let path = format!("/proc/self/fd/{}/control.sock", open.as_raw_fd());
     Ok((File::from(open), SocketAddrUnix::new(path).context(what)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_reply_survives_requests_that_nobody_reads() {
+        let kind = (AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (socket, sandbox) = rustix::net::socketpair(kind.0, kind.1, kind.2, None).unwrap();
+        let connection = Connection { socket };
+        connection.send(&Request::Tell { signal: 1 }, &[]).unwrap();
+        rustix::net::send(&sandbox, br#"{"ended":{"status":256}}"#, SendFlags::NOSIGNAL).unwrap();
+        drop(sandbox);
+        assert!(matches!(connection.receive(), Ok(Some(Reply::Ended { status: 256 }))));
+        assert!(matches!(connection.receive(), Ok(None)));
+    }
 }
