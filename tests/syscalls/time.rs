@@ -206,6 +206,24 @@ tests::cases! {
         ok(sigwaitinfo(&set_of(&[SIGRTMIN()]), null_mut()));
         yes(ok(timer_getoverrun(t)) >= 5);
     }
+    fn posix_timer_overruns_are_of_the_signal_taken_last() {
+        block(&[SIGRTMIN()]);
+        let t = timer(CLOCK_MONOTONIC);
+        ok(timer_settime(t, 0, &spec(5 * MS, 5 * MS), null_mut()));
+        for _ in 0..3 {
+            sleep_ms(30);
+            let mut info: siginfo_t = zeroed();
+            ok(sigwaitinfo(&set_of(&[SIGRTMIN()]), &mut info));
+            let told = *(&raw const info).cast::<i32>().add(5); // si_overrun
+            yes(told >= 1);
+            eq(ok(timer_getoverrun(t)), told);
+            // Whatever is pending by now.
+            sleep_ms(20);
+            eq(ok(timer_getoverrun(t)), told);
+        }
+        ok(timer_settime(t, 0, &spec(0, 0), null_mut()));
+        eq(ok(timer_getoverrun(t)), 0);
+    }
     fn posix_timer_gettime_and_disarm() {
         let t = timer(CLOCK_MONOTONIC);
         let mut now: itimerspec = zeroed();

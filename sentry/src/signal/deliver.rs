@@ -66,11 +66,13 @@ impl crate::task::Task {
     fn next_signal(&self) -> Option<(SigInfo, SigAction)> {
         let mut state = self.group.state.lock();
         let blocked = self.sigmask();
-        let info = self.dequeue_signal(SigSet(!blocked.0))?;
+        let mut info = self.dequeue_signal(SigSet(!blocked.0))?;
         let action = self.group.handlers().lock().get(info.signal);
         if action.handler == SIG_DFL && info.signal.default_action() == DefaultAction::Stop {
             state.note_stop_taken();
         }
+        drop(state);
+        crate::time::posix::signal_taken(&self.group, &mut info);
         Some((info, action))
     }
 }

@@ -117,15 +117,14 @@ impl PendingSignals {
         info
     }
 
-    /// If a signal of that POSIX timer is pending, counts further expirations in it; gives their number.
-    pub(crate) fn add_overrun(&mut self, id: i32, count: u64) -> Option<u64> {
-        self.queue.iter_mut().find_map(|info| match &mut info.detail {
+    /// If a signal of that POSIX timer is pending, counts further expirations in it.
+    pub(crate) fn add_overrun(&mut self, id: i32, count: u64) -> bool {
+        self.queue.iter_mut().any(|info| match &mut info.detail {
             Detail::Timer { id: of, overrun, .. } if *of == id => {
-                let more = i32::try_from(count).unwrap_or(i32::MAX);
-                *overrun = overrun.saturating_add(more);
-                Some(u64::from(overrun.unsigned_abs()))
+                *overrun = overrun.saturating_add(i32::try_from(count).unwrap_or(i32::MAX));
+                true
             }
-            _ => None,
+            _ => false,
         })
     }
 

@@ -45,12 +45,11 @@ impl SignalFd {
     }
 
     fn take(&self, mask: SigSet) -> Option<SigInfo> {
-        if let Some(task) = self.task.upgrade()
-            && let Some(info) = task.signals.lock().pending.take(mask)
-        {
-            return Some(info);
-        }
-        self.group.upgrade()?.pending.lock().take(mask)
+        let own = self.task.upgrade().and_then(|t| t.signals.lock().pending.take(mask));
+        let group = self.group.upgrade()?;
+        let mut info = own.or_else(|| group.pending.lock().take(mask))?;
+        crate::time::posix::signal_taken(&group, &mut info);
+        Some(info)
     }
 }
 

@@ -145,7 +145,8 @@ pub(super) async fn sys_rt_sigtimedwait(
     let task = cx.task.clone();
     let mut blocker = Blocker::new(&task, deadline);
     loop {
-        if let Some(found) = task.dequeue_signal(wanted) {
+        if let Some(mut found) = task.dequeue_signal(wanted) {
+            crate::time::posix::signal_taken(&task.group, &mut found);
             if !info.is_null() {
                 cx.write_bytes(info, &found.to_bytes())?;
             }

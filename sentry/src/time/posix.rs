@@ -12,9 +12,6 @@ use crate::signal::info::{Detail, code};
 use crate::signal::{SigInfo, Signal};
 use crate::task::{Task, ThreadGroup};
 
-/// What `timer_getoverrun(2)` gives at most (`DELAYTIMER_MAX`).
-const OVERRUN_MAX: u64 = 0x7fff_ffff;
-
 /// Whom an expiration is told.
 pub enum Notify {
     /// `SIGEV_NONE`
@@ -31,7 +28,7 @@ pub struct Event {
     group: Weak<ThreadGroup>,
     notify: Notify,
     value: u64,
-    /// Of the signal sent last.
+    /// Of the signal taken last.
     overrun: AtomicU64,
 }
 
@@ -54,12 +51,9 @@ impl Target for Event {
             Some(task) => task.signals.lock().pending.add_overrun(self.id, count),
             None => group.pending.lock().add_overrun(self.id, count),
         };
-        if let Some(total) = pending {
-            self.overrun.store(total, Ordering::Relaxed);
+        if pending {
             return;
         }
-        let overrun = (count - 1).min(OVERRUN_MAX);
-        self.overrun.store(overrun, Ordering::Relaxed);
         let (Notify::Process(signal) | Notify::Thread(signal, _)) = &self.notify else {
             return;
         };
@@ -69,7 +63,7 @@ impl Target for Event {
             code: code::SI_TIMER,
             detail: Detail::Timer {
                 id: self.id,
-                overrun: i32::try_from(overrun).unwrap_or(i32::MAX),
+                overrun: number(count - 1),
                 value: self.value,
             },
         };
@@ -85,6 +79,30 @@ impl Event {
     pub fn overrun(&self) -> u64 {
         self.overrun.load(Ordering::Relaxed)
     }
+
+    /// It is set anew: there is no last signal.
+    pub fn reset(&self) {
+        self.overrun.store(0, Ordering::Relaxed);
+    }
+}
+
+/// As `si_overrun` has it, `DELAYTIMER_MAX` at most.
+fn number(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// A signal was taken from its queue. If a timer sent it, what has expired until now are its overruns too, and these are what
+/// `timer_getoverrun(2)` gives until the next one is taken.
+pub fn signal_taken(group: &ThreadGroup, info: &mut SigInfo) {
+    let Detail::Timer { id, overrun, .. } = &mut info.detail else {
+        return;
+    };
+    let Some(timer) = group.timers.lock().posix.get(id).cloned() else {
+        return;
+    };
+    *overrun = overrun.saturating_add(number(timer.take_due(true)));
+    let count = u64::from(overrun.unsigned_abs());
+    timer.target.overrun.store(count, Ordering::Relaxed);
 }
 
 /// Makes a timer; gives its id. `value` is taken from the id where none is given.

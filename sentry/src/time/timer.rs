@@ -103,11 +103,22 @@ impl<T: Target> Timer<T> {
 
     /// Tells the target of what is due.
     pub fn look(&self) {
+        let count = self.take_due(false);
+        if count > 0 {
+            self.target.expired(count);
+        }
+    }
+
+    /// How often it has expired since the last look, which this is then; the caller tells. With `periodic`, only if it has a period.
+    pub(super) fn take_due(&self, periodic: bool) -> u64 {
         let now = self.now();
         let mut state = self.state.lock();
         let Some(at) = state.setting.at.filter(|&at| at <= now) else {
-            return;
+            return 0;
         };
+        if periodic && state.setting.interval == 0 {
+            return 0;
+        }
         let count = match (now - at).checked_div(state.setting.interval) {
             None => {
                 state.setting.at = None;
@@ -120,8 +131,7 @@ impl<T: Target> Timer<T> {
             }
         };
         self.arm(&mut state, now);
-        drop(state);
-        self.target.expired(count);
+        count
     }
 
     /// Asks the executor for the next look.

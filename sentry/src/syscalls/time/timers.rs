@@ -133,6 +133,7 @@ pub(in crate::syscalls) fn sys_timer_settime(
         value if flags & TIMER_ABSTIME != 0 => Some(value),
         value => Some(timer.now().saturating_add(value)),
     };
+    timer.target.reset();
     let before = timer.set(Setting { at, interval });
     if let Some(old) = old.nonnull() {
         cx.write_obj(old, &to_itimerspec(before))?;
