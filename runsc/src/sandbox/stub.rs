@@ -70,6 +70,8 @@ fn stand() -> Result<i32> {
             let fd = platform::host::inherited::take(TERMINAL_FD).context(|| "donated terminal")?;
             // Its other end may be closed already; the guest's terminal hears of that by itself.
             let _ = rustix::process::ioctl_tiocsctty(&fd);
+            // Nobody was told of a change before this.
+            let _ = connection.send(&Request::Resized, &[]);
             Some(fd)
         }
         false => None,
