@@ -58,6 +58,32 @@ fn no_user() {
     assert_eq!(b.output(), "0\n0\n");
 }
 
+/// What the guest's kernel keeps of a process.
+#[test]
+fn scheduling() {
+    let ask = "import os; print(os.sched_getscheduler(0), os.sched_getparam(0).sched_priority, os.nice(0))";
+    let mut b = Bundle::new(&format!(
+        "python3 -c '{ask}'; ionice; uname -m; cat /proc/self/personality"
+    ));
+    b.spec["process"]["scheduler"] =
+        json!({ "policy": "SCHED_BATCH", "nice": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"] });
+    b.spec["process"]["ioPriority"] = json!({ "class": "IOPRIO_CLASS_BE", "priority": 6 });
+    b.spec["linux"]["personality"] = json!({ "domain": "LINUX32" });
+    // A child of the shell: the policy is reset, a nice value above 0 is not.
+    assert_eq!(b.output(), "0 0 5\nbest-effort: prio 6\ni686\n00000008\n");
+    b.spec["process"]["scheduler"] = json!({ "policy": "SCHED_RR", "priority": 7 });
+    assert!(b.output().starts_with("2 7 0\n"), "{}", b.output());
+    b.spec["process"]["scheduler"] = json!({ "policy": "SCHED_OTHER", "priority": 7 });
+    b.fails(1, &["process.scheduler.priority", "7", "SCHED_OTHER"]);
+    b.spec["process"]["scheduler"] = json!({ "policy": "SCHED_DEADLINE", "runtime": 5 });
+    b.fails(1, &["process.scheduler", "runtime 5"]);
+    b.spec["process"]["scheduler"] = json!({ "policy": "SCHED_OTHER", "nice": 20 });
+    b.fails(1, &["process.scheduler.nice", "20"]);
+    b.spec["process"].as_object_mut().unwrap().remove("scheduler");
+    b.spec["process"]["ioPriority"]["priority"] = json!(8);
+    b.fails(1, &["process.ioPriority.priority", "8"]);
+}
+
 /// Limits that sysctls set are in force.
 #[test]
 fn sysctls_steer() {

@@ -158,6 +158,14 @@ tests::cases! {
         ok(syscall(SYS_getcpu, &mut cpu, &mut node, 0));
         yes(i64::from(cpu) < sysconf(_SC_NPROCESSORS_CONF) && node < 64);
     }
+    fn uname_under_linux32() {
+        in_child(|| {
+            ok(personality(8));
+            let mut u: utsname = zeroed();
+            ok(uname(&mut u));
+            eq(CStr::from_ptr(u.machine.as_ptr()), c"i686");
+        });
+    }
     fn personality_reads_and_sets() {
         in_child(|| {
             ok_eq(personality(0xffff_ffff), 0);

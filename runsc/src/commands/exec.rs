@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sentry::boot::config::ProcessConfig;
 use serde_json::{Value, json};
 
 use super::Env;
@@ -115,13 +116,14 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
     let (spec, notes) = parse(process).map_err(|e| origin.name(&e))?;
     notes.iter().for_each(|note| env.log.warn(note));
     let process = spec.process().as_ref().ok_or_else(|| Error::new("no process"))?;
+    let cpus = config::cpus(process).map_err(|e| origin.name(&e))?;
     let process = config::process_config(process).map_err(|e| origin.name(&e))?;
     let terminal = super::create::terminal(args.console_socket.as_deref(), process.terminal, args.detach)?;
     exec::run(
         env,
         &record,
         &Exec {
-            process,
+            process: ProcessConfig { cpus, ..process },
             terminal,
             detach: args.detach,
             pid_file: args.pid_file.clone(),

@@ -14,6 +14,7 @@ mod plan;
 mod pod;
 mod process;
 mod read;
+mod scheduling;
 mod seccomp;
 
 pub use capabilities::all_capabilities;
@@ -25,6 +26,7 @@ pub use plan::{Plan, plan};
 pub use pod::Role;
 pub use process::process_config;
 pub use read::{Bundle, parse, read_bundle, read_file};
+pub use scheduling::cpus;
 
 use crate::error::Error;
 

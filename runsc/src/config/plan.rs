@@ -8,7 +8,7 @@ use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
-    pod, process, seccomp,
+    pod, process, scheduling, seccomp,
 };
 use super::{Role, Wishes};
 use crate::cli::{Globals, Overlay};
@@ -97,6 +97,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         check_propagation(propagation)?;
     }
     let mut process = process;
+    process.personality = scheduling::personality(linux, &mut notes);
     if let Some(profile) = linux.and_then(|l| l.seccomp().as_ref()) {
         // Nonsense is refused even where it would not be used.
         let program = seccomp::program(profile)?;
@@ -217,11 +218,6 @@ fn unheeded(spec: &Spec) -> Vec<String> {
         (
             "linux.intelRdt",
             linux.is_some_and(|l| l.intel_rdt().is_some()),
-            "not supported",
-        ),
-        (
-            "linux.personality",
-            linux.is_some_and(|l| l.personality().is_some()),
             "not supported",
         ),
     ];

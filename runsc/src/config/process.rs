@@ -3,7 +3,7 @@
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 use sentry::boot::config::ProcessConfig;
 
-use super::{bad, capabilities, check_string, container_path};
+use super::{bad, capabilities, check_string, container_path, scheduling};
 use crate::error::Result;
 
 /// Linux gives a program no more than this for its arguments and environment together, with any stack limit.
@@ -79,6 +79,10 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj,
+        scheduler: scheduling::scheduler(process)?,
+        io_priority: scheduling::io_priority(process)?,
+        cpus: Vec::new(),
+        personality: 0,
         seccomp: None,
         program: None,
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use super::{bad, capabilities};
+use super::{bad, capabilities, scheduling};
 use crate::error::{Context, Error, Result};
 
 /// No honest config.json comes near it.
@@ -60,6 +60,7 @@ pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
     strip_nulls(&mut value);
     if let Some(process) = value.get_mut("process") {
         capabilities::drop_unknown(process, &mut notes);
+        scheduling::spell_flags(process);
         if let Some(process) = process.as_object_mut() {
             // Without one it is root, as runc reads it.
             process.entry("user").or_insert_with(|| serde_json::json!({}));

@@ -113,6 +113,26 @@ fn exec_flags() {
 }
 
 #[test]
+fn exec_on_some_processors() {
+    let h = Host::new();
+    h.sleeping();
+    let mut process = json!({
+        "args": ["grep", "Cpus_allowed_list", "/proc/self/status"], "env": ["PATH=/bin:/usr/bin"], "cwd": "/",
+        "execCPUAffinity": { "initial": "0", "final": "0" }
+    });
+    fs::write(h.path("p.json"), process.to_string()).unwrap();
+    assert_eq!(h.says(&["exec", "-p", "p.json", "a"]), "Cpus_allowed_list:\t0\n");
+    for (list, word) in [("0-", "p.json.execCPUAffinity.final"), ("8000-8100", "execCPUAffinity")] {
+        process["execCPUAffinity"]["final"] = json!(list);
+        fs::write(h.path("p.json"), process.to_string()).unwrap();
+        let error = h.refuses(&["exec", "-p", "p.json", "a"], 255);
+        assert!(error.contains(word), "{error}");
+    }
+    h.says(&["delete", "--force", "a"]);
+    h.left_nothing();
+}
+
+#[test]
 fn exec_under_the_profile() {
     let h = Host::new();
     h.bundle("exec sleep 1000");

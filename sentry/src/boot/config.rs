@@ -227,9 +227,36 @@ pub struct ProcessConfig {
     pub no_new_privileges: bool,
     /// `oomScoreAdj`.
     pub oom_score_adj: i32,
+    /// `scheduler`.
+    #[serde(default)]
+    pub scheduler: Option<Scheduling>,
+    /// `ioPriority`, as `ioprio_set(2)` has it.
+    #[serde(default)]
+    pub io_priority: i32,
+    /// `execCPUAffinity.final`; all processors if empty.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
+    /// `linux.personality`, as `personality(2)` has it.
+    #[serde(default)]
+    pub personality: u32,
     /// `linux.seccomp` as a program of classic BPF: code, jt, jf, k of each instruction.
     #[serde(default)]
     pub seccomp: Option<Vec<(u16, u8, u8, u32)>>,
+}
+
+/// `scheduler`, in the terms of `sched_setattr(2)`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// `SCHED_*`
+    pub policy: i32,
+    /// Of a real-time policy.
+    pub priority: i32,
+    /// -20..=19
+    pub nice: i32,
+    /// `SCHED_FLAG_RESET_ON_FORK`
+    pub reset_on_fork: bool,
+    /// Runtime, deadline, period of `SCHED_DEADLINE`.
+    pub deadline: (u64, u64, u64),
 }
 
 /// Capability sets as masks.

@@ -25,6 +25,8 @@ pub struct Parts {
     pub ns: Nsproxy,
     /// The profile of config.json, which binds every process of the container.
     pub seccomp: Option<Vec<(u16, u8, u8, u32)>>,
+    /// `linux.personality`
+    pub personality: u32,
     pub cgroup: Arc<Cgroup>,
 }
 
@@ -195,6 +197,7 @@ impl Container {
         }
         let process = &super::config::ProcessConfig {
             seccomp: self.parts.seccomp.clone(),
+            personality: self.parts.personality,
             ..process.clone()
         };
         let further = fds.split_off(streams);

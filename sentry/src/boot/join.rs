@@ -117,6 +117,7 @@ async fn join(
         mounts,
         ns,
         seccomp: container.process.seccomp.clone(),
+        personality: container.process.personality,
         cgroup: Cgroup::new(config.pids_limit),
     };
     let extra = extra.iter().copied().zip(further).collect();

@@ -17,7 +17,7 @@ use crate::kernel::Kernel;
 use crate::loader;
 use crate::mm::Mm;
 use crate::task::seccomp::{Insn, Program};
-use crate::task::{Cgroup, ContainerProcess, Cx, Nsproxy, PidNamespace, Resource, Rlimit, Rlimits};
+use crate::task::{Cgroup, ContainerProcess, Cx, Nsproxy, PidNamespace, Resource, Rlimit, Rlimits, TaskAttr};
 
 /// All that the first process needs.
 pub struct Seed {
@@ -87,6 +87,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
             mounts,
             ns,
             seccomp: container.process.seccomp.clone(),
+            personality: container.process.personality,
             cgroup: Cgroup::new(config.sandbox.pids_limit),
         },
         stdio,
@@ -119,6 +120,10 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
             rlimits: Vec::new(),
             no_new_privileges: false,
             oom_score_adj: 0,
+            scheduler: None,
+            io_priority: 0,
+            cpus: Vec::new(),
+            personality: 0,
             seccomp: None,
             program: None,
         },
@@ -246,18 +251,54 @@ pub(super) async fn spawn(
     let cx = kernel
         .create_init(with, mm, ctx)
         .map_err(|e| failed("first process", e))?;
-    if let Some(insns) = &process.seccomp {
-        let insns = insns
-            .iter()
-            .map(|&(code, jt, jf, k)| Insn { code, jt, jf, k })
-            .collect();
-        let program = Program::new(insns).map_err(|e| failed("seccomp", e))?;
-        cx.task
-            .seccomp_filter(program, false)
-            .map_err(|e| failed("seccomp", e))?;
+    match equip(&cx, process) {
+        Ok(()) => {
+            stdio.take_terminal(&cx.task);
+            Ok(cx)
+        }
+        Err(f) => {
+            kernel.abandon(cx, f.exit_code << 8);
+            Err(f)
+        }
     }
-    stdio.take_terminal(&cx.task);
-    Ok(cx)
+}
+
+/// What calls of the process could have set; nobody is asked whether it may.
+fn equip(cx: &Cx, process: &ProcessConfig) -> Result<(), Failed> {
+    let failed = |what: &str, e: Errno| Failed::new(format!("{what}: {}", text(e)));
+    settings(&mut cx.task.attr.lock(), process).map_err(|e| failed("process.execCPUAffinity.final", e))?;
+    let Some(insns) = &process.seccomp else { return Ok(()) };
+    let insns = insns
+        .iter()
+        .map(|&(code, jt, jf, k)| Insn { code, jt, jf, k })
+        .collect();
+    Program::new(insns)
+        .and_then(|program| cx.task.seccomp_filter(program, false))
+        .map(drop)
+        .map_err(|e| failed("seccomp", e))
+}
+
+fn settings(attr: &mut TaskAttr, process: &ProcessConfig) -> abi::errno::Result<()> {
+    attr.personality = process.personality;
+    attr.sched.ioprio = process.io_priority;
+    if let Some(wanted) = &process.scheduler {
+        attr.sched.policy = wanted.policy;
+        attr.sched.priority = wanted.priority;
+        attr.sched.nice = wanted.nice;
+        attr.sched.reset_on_fork = wanted.reset_on_fork;
+        attr.sched.deadline = wanted.deadline;
+    }
+    if process.cpus.is_empty() {
+        return Ok(());
+    }
+    for (word, i) in attr.sched.affinity.iter_mut().zip(0u32..) {
+        let wanted = process.cpus.iter().filter(|&&cpu| cpu / 64 == i);
+        *word &= wanted.fold(0, |mask, cpu| mask | 1u64 << (cpu % 64));
+    }
+    match attr.sched.affinity.iter().any(|&word| word != 0) {
+        true => Ok(()),
+        false => Err(Errno::EINVAL),
+    }
 }
 
 /// Finds and loads the program of `args[0]`, as a shell would look for it.

@@ -68,13 +68,20 @@ fn xfeatures(cx: &mut Cx) -> abi::errno::Result<u64> {
 /// `uname(2)`
 pub(super) fn sys_uname(cx: &mut Cx, buf: UserAddr) -> SysResult<u64> {
     const FIELD: usize = 65;
+    const PER_MASK: u32 = 0xff;
+    const PER_LINUX32: u32 = 8;
+    let persona = cx.task.attr.lock().personality;
     let names = cx.task.ns().uts.names.lock().clone();
     let fields: [&[u8]; 6] = [
         b"Linux",
         &names.host,
         RELEASE.as_bytes(),
         VERSION.as_bytes(),
-        b"x86_64",
+        if persona & PER_MASK == PER_LINUX32 {
+            b"i686"
+        } else {
+            b"x86_64"
+        },
         if names.domain.is_empty() {
             b"(none)"
         } else {
