@@ -99,9 +99,15 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Has the host's process tools show this as the command line, as far as the platform can. Forks inherit it.
-    fn set_title(&self, title: &[u8]) {
-        let _ = title;
+    /// Has the host's process tools show this as the command line, as far as the platform can. Forks inherit it. The name is
+    /// shown once [`MemOp::Name`] has been carried out.
+    fn set_title(&self, name: &[u8], title: &[u8]) {
+        let _ = (name, title);
+    }
+
+    /// Another name, for the next [`MemOp::Name`].
+    fn set_name(&self, name: &[u8]) {
+        let _ = name;
     }
 
     /// Ends every thread of this address space at once; their contexts then give [`Trap::Gone`].

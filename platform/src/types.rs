@@ -142,6 +142,8 @@ pub enum MemOp {
         /// `MS_*`.
         flags: i32,
     },
+    /// `prctl(2)`, `PR_SET_NAME`: the host's process tools show the thread by the name that the address space was given.
+    Name,
 }
 
 impl MemOp {
@@ -154,6 +156,7 @@ impl MemOp {
             | MemOp::Advise { addr, len, .. }
             | MemOp::Sync { addr, len, .. } => (addr, len),
             MemOp::Remap { new, new_len, .. } => (new, new_len),
+            MemOp::Name => (0, 0),
         }
     }
 }

@@ -133,6 +133,7 @@ fn arguments_are_checked_by_the_filter() {
             (28, [DATA, 4096, 12, 0, 0, 0], false),
             (28, [DATA, 4096, 100, 0, 0, 0], false),
             (157, [1, 9, 0, 0, 0, 0], true),
+            (157, [15, DATA, 0, 0, 0, 0], true),
             // No death signal, dumpable, seccomp.
             (157, [1, 0, 0, 0, 0, 0], false),
             (157, [4, 0, 0, 0, 0, 0], false),

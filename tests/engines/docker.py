@@ -181,12 +181,19 @@ def check_top_and_stats(e):
     e.docker("run", "-d", "--name", "seen", "--memory", "256m", "bb", "sh", "-c", "sleep 1234 & exec sleep 4321")
     until("both", lambda: {"sleep 1234", "sleep 4321"} <=
           {" ".join(line.split()[7:]) for line in e.docker("top", "seen").splitlines()[1:]})
-    lines = e.docker("top", "seen", "-o", "pid,args").splitlines()
+    lines = e.docker("top", "seen", "-o", "pid,comm,args").splitlines()
     equal(len(lines), 3)
     for line in lines[1:]:
+        equal(line.split()[1:3], ["sleep", "sleep"])
         pid = line.split()[0]
         with open(f"/proc/{pid}/cgroup") as file:
             contains(file.read(), e.inspect("seen", ".Id"))
+    # A name that a program gives itself, and the one of a script.
+    e.docker("exec", "seen", "sh", "-c", "printf '#!/bin/sh\nread x\n' >/bin/script; chmod +x /bin/script")
+    child = subprocess.Popen(["docker", "exec", "-i", "seen", "script", "argument"], env=e.env, stdin=subprocess.PIPE)
+    until("the script", lambda: "script /bin/sh /bin/script argument" in
+          " ".join(e.docker("top", "seen", "-o", "pid,comm,args").split()))
+    child.communicate(b"\n")
     stats = json.loads(e.docker("stats", "--no-stream", "--format", "{{json .}}", "seen"))
     contains(stats["MemUsage"], "/ 256MiB")
     if stats["MemUsage"].startswith("0B") or int(stats["PIDs"]) < 2:

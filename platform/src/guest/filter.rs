@@ -44,7 +44,7 @@ pub enum Kind {
     Tracees,
 }
 
-/// Calls that the stub's text may make, the frequent ones first.
+/// Calls that the stub's text may make, the frequent ones first. Of rules for one number that stand together each is tried.
 fn rules(kind: Kind) -> Vec<(u32, u32, Vec<Arg>)> {
     let mmap_flags = 0x01 | 0x02 | 0x10 | 0x20 | 0x4000 | 0x8000 | 0x2_0000 | 0x10_0000;
     let mut rules = vec![
@@ -85,10 +85,13 @@ fn rules(kind: Kind) -> Vec<(u32, u32, Vec<Arg>)> {
         // The tracer asks for it, and the newcomer is its tracee.
         Kind::Tracees => rules.push((nr::CLONE, ALLOW, clone)),
     }
+    // PR_SET_NAME: what the host's `ps` calls the thread.
+    rules.push((nr::PRCTL, ALLOW, vec![Arg::OneOf(0, &[15])]));
     rules
 }
 
 const LOAD: u16 = 0x20;
+const JUMP: u16 = 0x05;
 const JUMP_EQ: u16 = 0x15;
 const JUMP_GE: u16 = 0x35;
 const JUMP_SET: u16 = 0x45;
@@ -116,17 +119,35 @@ pub fn program(kind: Kind) -> Vec<u64> {
         ins(RETURN, 0, 0, TRAP),
         ins(LOAD, 0, 0, 0),
     ];
-    for (number, action, args) in rules(kind) {
+    for same in rules(kind).chunk_by(|one, next| one.0 == next.0) {
         let mut body = Vec::new();
-        for arg in args {
-            condition(&mut body, &arg);
+        for (i, (_, action, args)) in same.iter().enumerate() {
+            let mut rule = Vec::new();
+            for arg in args {
+                condition(&mut rule, arg);
+            }
+            rule.push(ins(RETURN, 0, 0, *action));
+            if i + 1 < same.len() {
+                go_on(&mut rule);
+            }
+            body.extend(rule);
         }
-        body.push(ins(RETURN, 0, 0, action));
+        let number = same.first().map_or(u32::MAX, |rule| rule.0);
         p.push(ins(JUMP_EQ, 0, u8::try_from(body.len()).unwrap_or(u8::MAX), number));
         p.extend(body);
     }
     p.push(ins(RETURN, 0, 0, KILL));
     p
+}
+
+/// Where a rule would kill, goes on behind it.
+fn go_on(rule: &mut [u64]) {
+    let len = rule.len();
+    for (i, word) in rule.iter_mut().enumerate() {
+        if *word == ins(RETURN, 0, 0, KILL) {
+            *word = ins(JUMP, 0, 0, u32::try_from(len - 1 - i).unwrap_or(u32::MAX));
+        }
+    }
 }
 
 /// Goes on behind itself if the condition holds, else kills.
@@ -186,6 +207,10 @@ mod tests {
                     continue;
                 }
                 super::RETURN => return k,
+                super::JUMP => {
+                    pc += k as usize;
+                    continue;
+                }
                 super::JUMP_EQ => acc == k,
                 super::JUMP_GE => acc >= k,
                 super::JUMP_SET => acc & k != 0,
@@ -234,6 +259,8 @@ mod tests {
         assert_eq!(tracee(56, [FORK_FLAGS, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(tracee(56, [THREAD_FLAGS, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(tracee(56, [17, 0, 0, 0, 0, 0]), KILL);
+        assert_eq!(tracee(157, [15, STUB, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(tracee(157, [1, 9, 0, 0, 0, 0]), KILL);
         // CLONE_UNTRACED
         assert_eq!(tracee(56, [FORK_FLAGS | 0x80_0000, 0, 0, 0, 0, 0]), KILL);
     }
@@ -253,7 +280,10 @@ mod tests {
         assert_eq!(stub(56, [17, 0, 0, 0, 0, 0]), KILL);
         assert_eq!(stub(157, [1, 9, 0, 0, 0, 0]), ALLOW);
         assert_eq!(stub(157, [1, 0, 0, 0, 0, 0]), KILL);
+        assert_eq!(stub(157, [1, 0x1_0000_0009, 0, 0, 0, 0]), KILL);
         assert_eq!(stub(157, [22, 9, 0, 0, 0, 0]), KILL);
+        assert_eq!(stub(157, [15, STUB, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(stub(157, [0x1_0000_000f, STUB, 0, 0, 0, 0]), KILL);
         assert_eq!(stub(158, [0x1002, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(stub(158, [0x1022, 0, 0, 0, 0, 0]), KILL);
     }

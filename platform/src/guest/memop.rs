@@ -6,12 +6,13 @@ use abi::errno::Result;
 use abi::nr;
 use abi::regs::PAGE_SIZE;
 
-use super::layout::GUEST_END;
+use super::layout::{GUEST_END, TITLE_PAGE};
 use super::procfs;
 use crate::{MapFlags, MemOp};
 
 const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
+const PR_SET_NAME: u64 = 15;
 
 /// Number and arguments. `fd` is the number in the guest process of the file to be mapped.
 pub(crate) fn call(op: &MemOp, fd: u64) -> (u32, [u64; 6]) {
@@ -50,6 +51,7 @@ pub(crate) fn call(op: &MemOp, fd: u64) -> (u32, [u64; 6]) {
         }
         MemOp::Advise { addr, len, advice } => (nr::MADVISE, [*addr, *len, u64::from(advice.cast_unsigned()), 0, 0, 0]),
         MemOp::Sync { addr, len, flags } => (nr::MSYNC, [*addr, *len, u64::from(flags.cast_unsigned()), 0, 0, 0]),
+        MemOp::Name => (nr::PRCTL, [PR_SET_NAME, TITLE_PAGE, 0, 0, 0, 0]),
     }
 }
 
@@ -90,6 +92,7 @@ impl AsFd for Lent<'_> {
 pub(crate) fn ranges(op: &MemOp) -> [Option<(u64, u64)>; 2] {
     match *op {
         MemOp::Remap { old, old_len, .. } => [Some(op.range()), Some((old, old_len))],
+        MemOp::Name => [None, None],
         _ => [Some(op.range()), None],
     }
 }

@@ -10,7 +10,7 @@ use abi::regs::PAGE_SIZE;
 use parking_lot::RwLock;
 
 use super::inflight::Inflight;
-use super::layout::{GUEST_END, TITLE_BASE, TITLE_BYTES};
+use super::layout::{GUEST_END, NAME_BYTES, TITLE_BYTES, TITLE_PAGE};
 use super::procfs::read_file;
 use crate::host::{process, vm};
 use crate::{AddressSpace, PageState};
@@ -120,6 +120,16 @@ fn in_range(addr: u64, len: usize) -> usize {
     usize::try_from(room).map_or(len, |room| len.min(room))
 }
 
+/// A name as Linux has it, with a zero at its end.
+fn padded(name: &[u8]) -> [u8; size(NAME_BYTES)] {
+    let mut bytes = [0; size(NAME_BYTES)];
+    let room = bytes.split_last_mut().map(|(_, room)| room).unwrap_or_default();
+    for (to, from) in room.iter_mut().zip(name) {
+        *to = *from;
+    }
+    bytes
+}
+
 impl AddressSpace for HostProcess {
     fn read(&self, addr: u64, buf: &mut [u8]) -> usize {
         let len = in_range(addr, buf.len());
@@ -177,14 +187,19 @@ impl AddressSpace for HostProcess {
     fn is_alive(&self) -> bool {
         // The title is mapped for as long as there is memory, and the reaper may not have come by yet.
         let mut byte = [0];
-        self.with_alive(|pid| vm::read(pid, TITLE_BASE, &mut byte)) == Some(1)
+        self.with_alive(|pid| vm::read(pid, TITLE_PAGE, &mut byte)) == Some(1)
     }
 
-    fn set_title(&self, title: &[u8]) {
+    fn set_title(&self, name: &[u8], title: &[u8]) {
+        let mut page = padded(name).to_vec();
         // One string up to the first zero, whatever a longer title left behind it.
-        let mut page = title.get(..size(TITLE_BYTES) - 1).unwrap_or(title).to_vec();
+        page.extend(title.get(..size(TITLE_BYTES) - 1).unwrap_or(title));
         page.push(0);
-        self.with_alive(|pid| vm::write(pid, TITLE_BASE, &page));
+        self.with_alive(|pid| vm::write(pid, TITLE_PAGE, &page));
+    }
+
+    fn set_name(&self, name: &[u8]) {
+        self.with_alive(|pid| vm::write(pid, TITLE_PAGE, &padded(name)));
     }
 
     fn faults(&self) -> (u64, u64) {

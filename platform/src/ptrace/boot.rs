@@ -19,7 +19,7 @@ use super::tracer::{Gone, Tracer, errno};
 use crate::Vdso;
 use crate::guest::filter::{self, Kind};
 use crate::guest::fpu::Layout;
-use crate::guest::layout::{STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, VDSO_BASE};
+use crate::guest::layout::{STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, TITLE_PAGE, VDSO_BASE};
 use crate::guest::process::HostProcess;
 use crate::guest::procfs;
 use crate::host::notify::Listener;
@@ -194,8 +194,8 @@ impl Boot<'_> {
             u64::from(u32::MAX) << 32,
         ];
         let page = [
-            TITLE_BASE,
-            TITLE_BYTES,
+            TITLE_PAGE,
+            END - TITLE_PAGE,
             READ_WRITE,
             PRIVATE_ANONYMOUS_FIXED,
             u64::MAX,

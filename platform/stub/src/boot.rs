@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 
 use crate::orders::{map_boot_channel, map_stack, set_stack};
-use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, VDSO_BASE};
+use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, TITLE_PAGE, VDSO_BASE};
 use crate::sys::{self, KernelSigaction, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use crate::{Thread, on_signal, serve_new};
 
@@ -155,7 +155,7 @@ unsafe fn entitle() {
     ];
     // SAFETY: the page is the platform's and nothing else is there; the structure is read by the kernel.
     unsafe {
-        let page = [TITLE_BASE, TITLE_BYTES, READ_WRITE, PRIVATE_ANONYMOUS_FIXED, NO_FD, 0];
+        let page = [TITLE_PAGE, TITLE_BASE + TITLE_BYTES - TITLE_PAGE, READ_WRITE, PRIVATE_ANONYMOUS_FIXED, NO_FD, 0];
         if sys::syscall(sys::MMAP, page) >= 0 {
             sys::syscall(sys::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, &raw const map as u64, size_of_val(&map) as u64, 0, 0]);
         }

@@ -28,10 +28,14 @@ pub const STACK_BASE: u64 = STUB_BASE + 0x2000_0000;
 pub const STACK_STRIDE: u64 = 0x1_0000;
 /// Bytes of a signal stack, at the upper end of its stride.
 pub const STACK_BYTES: u64 = 0xc000;
-/// A page with the process's title: what the host's `ps` shows as its command line. The Sentry writes it.
-pub const TITLE_BASE: u64 = STUB_BASE + 0x3000_0000;
+/// A page with the process's name and title: what the host's `ps` shows as its command and command line. The Sentry writes it.
+pub const TITLE_PAGE: u64 = STUB_BASE + 0x3000_0000;
+/// Bytes of the name, first in the page, with the zero at its end: as Linux has it.
+pub const NAME_BYTES: u64 = 16;
+/// Where the title begins.
+pub const TITLE_BASE: u64 = TITLE_PAGE + NAME_BYTES;
 /// Bytes of the title, with the zero at its end.
-pub const TITLE_BYTES: u64 = 0x1000;
+pub const TITLE_BYTES: u64 = 0x1000 - NAME_BYTES;
 /// End of the platform's fixed range.
 pub const STUB_END: u64 = STUB_BASE + 0x4000_0000;
 

@@ -138,7 +138,8 @@ pub async fn commit(cx: &mut Cx, program: &Prepared) -> Result<()> {
     cx.task.set_mm(Some(mm.clone()));
     cx.mm = mm.clone();
     mm.set_exe(Some(program.file.clone()));
-    mm.aspace().set_title(&program.argv.join(&b' '));
+    mm.aspace().set_title(&program.comm, &program.argv.join(&b' '));
+    cx.ctx.queue(platform::MemOp::Name);
 
     // Linux's layout: stack at the top, mappings below a gap for its growth, PIE at two thirds, heap behind the program.
     let stack_top = guest_end - 4096 - random_pages(16);

@@ -42,10 +42,10 @@ pub(super) fn sys_prctl(cx: &mut Cx, option: i32, arg2: u64, arg3: u64, arg4: u6
             let mut name = [0u8; 16];
             let got = cx.read_cstr(UserAddr(arg2), 16);
             match got {
-                Ok(text) => cx.task.set_comm(&text),
+                Ok(text) => set_name(cx, &text),
                 Err(Errno::ENAMETOOLONG) => {
                     cx.read_bytes(UserAddr(arg2), &mut name)?;
-                    cx.task.set_comm(&name);
+                    set_name(cx, &name);
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -264,6 +264,15 @@ fn io_flusher(cx: &Cx, option: i32, arg2: u64, rest: &[u64; 3]) -> SysResult<u64
         }
         (58, 0) => Ok(u64::from(attr.io_flusher)),
         _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// The host's `ps` shows a process by the name of its first thread.
+fn set_name(cx: &mut Cx, name: &[u8]) {
+    cx.task.set_comm(name);
+    if cx.task.is_leader() {
+        cx.mm.aspace().set_name(name);
+        cx.ctx.queue(platform::MemOp::Name);
     }
 }
 
