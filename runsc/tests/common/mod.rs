@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,21 +25,7 @@ impl Bundle {
     /// Runs a shell script; the bundle's directory is `/host` inside.
     pub fn new(script: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let spec = json!({
-            "ociVersion": "1.0.2",
-            "process": {
-                "args": ["/bin/sh", "-c", script], "cwd": "/", "user": { "uid": 0, "gid": 0 },
-                "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
-            },
-            "root": { "path": "/" },
-            "mounts": [
-                { "destination": "/proc", "type": "proc", "source": "proc" },
-                { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
-                { "destination": "/tmp", "type": "tmpfs", "source": "tmpfs" },
-                { "destination": "/host", "type": "bind", "source": dir.path(), "options": ["rbind"] }
-            ],
-            "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] }
-        });
+        let spec = spec(script, dir.path());
         Self { dir, spec }
     }
 
@@ -58,12 +44,11 @@ impl Bundle {
     /// `runsc` with its root under an overlay in memory, and the configuration as it is now.
     pub fn command(&self, args: &[&str]) -> Command {
         fs::write(self.path("config.json"), self.spec.to_string()).unwrap();
-        let platform = std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
         let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
         command
             .arg("--root")
             .arg(self.path("state"))
-            .args(["--platform", &platform, "--overlay2=root:memory"])
+            .args(["--platform", &platform(), "--overlay2=root:memory"])
             .args(args)
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
@@ -107,6 +92,30 @@ impl Bundle {
         let left = fs::read_dir(self.path("state")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "something stays in the state directory");
     }
+}
+
+/// The configuration of a container that runs a shell script and has this directory as `/host`.
+pub fn spec(script: &str, dir: &Path) -> Value {
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "args": ["/bin/sh", "-c", script], "cwd": "/", "user": { "uid": 0, "gid": 0 },
+            "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        },
+        "root": { "path": "/" },
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+            { "destination": "/tmp", "type": "tmpfs", "source": "tmpfs" },
+            { "destination": "/host", "type": "bind", "source": dir, "options": ["rbind"] }
+        ],
+        "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] }
+    })
+}
+
+/// What `RUNSC_PLATFORM` says, or the default.
+pub fn platform() -> String {
+    std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned())
 }
 
 pub fn wait_for(what: &str, done: impl Fn() -> bool) {

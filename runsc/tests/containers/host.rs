@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::common;
+pub use crate::common::code;
 
 pub struct Host {
     pub dir: TempDir,
@@ -15,10 +17,9 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Self {
-        let platform = std::env::var("RUNSC_PLATFORM").unwrap_or_else(|_| "systrap".to_owned());
         Self {
             dir: TempDir::new().unwrap(),
-            platform,
+            platform: common::platform(),
         }
     }
 
@@ -63,21 +64,9 @@ impl Host {
 
     /// A bundle whose program is a shell script.
     pub fn bundle(&self, script: &str) {
-        let spec = json!({
-            "ociVersion": "1.0.2",
-            "process": {
-                "args": ["/bin/sh", "-c", script], "cwd": "/", "user": { "uid": 0, "gid": 0 },
-                "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
-            },
-            "root": { "path": "/" },
-            "mounts": [
-                { "destination": "/proc", "type": "proc", "source": "proc" },
-                { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
-                { "destination": "/dev/pts", "type": "devpts", "source": "devpts" },
-                { "destination": "/host", "type": "bind", "source": self.dir.path(), "options": ["rbind"] }
-            ],
-            "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] }
-        });
+        let mut spec = common::spec(script, self.dir.path());
+        let pts = json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts" });
+        spec["mounts"].as_array_mut().unwrap().push(pts);
         fs::write(self.path("config.json"), spec.to_string()).unwrap();
     }
 
@@ -120,11 +109,7 @@ impl Host {
     }
 
     pub fn wait_for(&self, what: &str, done: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !done() {
-            assert!(Instant::now() < deadline, "waited in vain for {what}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        common::wait_for(what, done);
     }
 
     /// No state, no process that was started from this state directory.
@@ -150,15 +135,6 @@ impl Drop for Host {
                 .status();
         }
     }
-}
-
-pub fn code(output: &Output) -> Option<i32> {
-    eprintln!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.status.code()
 }
 
 pub fn gone(pid: i64) -> bool {

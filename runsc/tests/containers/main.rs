@@ -7,6 +7,8 @@
     reason = "helpers of a test may fail it"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod crash;
 mod host;
 mod lifecycle;
