@@ -1,5 +1,6 @@
 //! File attributes as they travel.
 
+use rustix::fs::makedev;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A point in time, like Linux's `struct statx_timestamp`.
@@ -34,6 +35,37 @@ pub struct Attr {
     pub mtime: Time,
     pub ctime: Time,
     pub btime: Time,
+}
+
+impl From<rustix::fs::Statx> for Attr {
+    /// What was not asked for is 0, as the host gives it.
+    fn from(st: rustix::fs::Statx) -> Attr {
+        let time = |t: rustix::fs::StatxTimestamp| Time {
+            sec: t.tv_sec,
+            nsec: t.tv_nsec,
+            pad: 0,
+        };
+        Attr {
+            ino: st.stx_ino,
+            size: st.stx_size,
+            blocks: st.stx_blocks,
+            dev: makedev(st.stx_dev_major, st.stx_dev_minor),
+            rdev: makedev(st.stx_rdev_major, st.stx_rdev_minor),
+            mount_id: st.stx_mnt_id,
+            attributes: st.stx_attributes.bits(),
+            attributes_mask: st.stx_attributes_mask.bits(),
+            mode: u32::from(st.stx_mode),
+            nlink: st.stx_nlink,
+            uid: st.stx_uid,
+            gid: st.stx_gid,
+            blksize: st.stx_blksize,
+            mask: st.stx_mask,
+            atime: time(st.stx_atime),
+            mtime: time(st.stx_mtime),
+            ctime: time(st.stx_ctime),
+            btime: time(st.stx_btime),
+        }
+    }
 }
 
 /// The file type bits of `mode`.

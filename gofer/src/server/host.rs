@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use abi::Errno;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, makedev};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 
+use crate::proto::Attr;
 use crate::proto::transport::errno;
-use crate::proto::{Attr, Time};
 
 /// Attributes of `name` in `dir`, a symbolic link not followed; an empty name means `dir` itself.
 pub fn stat(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Attr, Errno> {
@@ -23,31 +23,7 @@ pub fn stat(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Attr, Errno> {
         StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID,
     )
     .map_err(errno)?;
-    let time = |t: rustix::fs::StatxTimestamp| Time {
-        sec: t.tv_sec,
-        nsec: t.tv_nsec,
-        pad: 0,
-    };
-    Ok(Attr {
-        ino: st.stx_ino,
-        size: st.stx_size,
-        blocks: st.stx_blocks,
-        dev: makedev(st.stx_dev_major, st.stx_dev_minor),
-        rdev: makedev(st.stx_rdev_major, st.stx_rdev_minor),
-        mount_id: st.stx_mnt_id,
-        attributes: st.stx_attributes.bits(),
-        attributes_mask: st.stx_attributes_mask.bits(),
-        mode: u32::from(st.stx_mode),
-        nlink: st.stx_nlink,
-        uid: st.stx_uid,
-        gid: st.stx_gid,
-        blksize: st.stx_blksize,
-        mask: st.stx_mask,
-        atime: time(st.stx_atime),
-        mtime: time(st.stx_mtime),
-        ctime: time(st.stx_ctime),
-        btime: time(st.stx_btime),
-    })
+    Ok(Attr::from(st))
 }
 
 /// A handle on `name` in `dir` that opens nothing: no device, no fifo, no link is touched.

@@ -11,6 +11,7 @@ mod dir;
 mod file;
 mod inode;
 mod names;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,8 @@ use gofer::Client;
 use gofer::client::{Entry, NodeId};
 use gofer::proto::Attr;
 
-use self::inode::{GoferInode, Place};
+use self::inode::GoferInode;
+use self::state::Place;
 use crate::executor::Executor;
 use crate::fs::inode::Inode;
 use crate::fs::stat::FileType;

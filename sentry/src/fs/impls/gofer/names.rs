@@ -8,7 +8,8 @@ use gofer::client::{Entry, Made, open, rename as wire};
 
 use super::dir::{Child, Known};
 use super::file::RegularFile;
-use super::inode::{GoferInode, Place};
+use super::inode::GoferInode;
+use super::state::{Place, State};
 use crate::executor::Executor;
 use crate::fs::file::{FileMode, FileOps};
 use crate::fs::inode::{Inode, NewNode, OpenHow};
@@ -328,7 +329,7 @@ impl super::Fs {
     }
 }
 
-impl super::inode::State {
+impl State {
     /// The name was looked at just now.
     fn checked(&mut self, name: &[u8]) {
         if self.epoch != 0 {
