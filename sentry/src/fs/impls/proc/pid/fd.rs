@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::errno::Result;
 
-use super::{Proc, check_access, number, owner};
+use super::list::number;
+use super::{Proc, check_access, owner};
 use crate::fs::impls::pseudo::{Attr, DirBuilder, Dynamic, Entry, LinkNode, TextNode};
 use crate::fs::perm::{self, MAY_READ};
 use crate::fs::{File, FileMode, FileType, Inode, InodeOps, Link, OpenFlags, SuperBlock};
