@@ -1,16 +1,24 @@
 //! Memory.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+mod advice;
+mod barrier;
+mod numa;
+mod remote;
 
 use abi::{Errno, SysResult};
 use platform::Prot;
 
+pub(super) use advice::{
+    sys_madvise, sys_mincore, sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall, sys_process_madvise,
+};
+pub(super) use barrier::sys_membarrier;
+pub(super) use numa::{sys_get_mempolicy, sys_mbind, sys_set_mempolicy};
+pub(super) use remote::{sys_process_mrelease, sys_process_vm_readv, sys_process_vm_writev};
+
 use crate::cred::cap;
 use crate::fs::{FileMode, FileType};
-use crate::mm::{MapRequest, Mm, Placement, VmaFlags, advice, page_up};
+use crate::mm::{MapRequest, Placement, VmaFlags, page_up};
 use crate::task::Cx;
-use crate::usermem::UserAddr;
 
 mod flags {
     pub(super) const SHARED: i32 = 1;
@@ -203,95 +211,6 @@ pub(super) async fn sys_msync(cx: &mut Cx, addr: u64, length: u64, flags: i32) -
     Ok(0)
 }
 
-/// `mincore(2)`
-pub(super) fn sys_mincore(cx: &mut Cx, addr: u64, length: u64, vec: UserAddr) -> SysResult<u64> {
-    // Bytes of the answer made at once.
-    const STEP: u64 = 4096 * 4096;
-    if !addr.is_multiple_of(4096) {
-        return Err(Errno::EINVAL.into());
-    }
-    let len = page_up(length).ok_or(Errno::ENOMEM)?;
-    let end = addr
-        .checked_add(len)
-        .filter(|&e| e <= cx.mm.guest_end())
-        .ok_or(Errno::ENOMEM)?;
-    let pages = usize::try_from(len / 4096).map_err(|_| Errno::ENOMEM)?;
-    if vec.add(pages)?.0 > cx.mm.guest_end() {
-        return Err(Errno::EFAULT.into());
-    }
-    let (mut at, mut to) = (addr, vec);
-    while at < end {
-        let step_end = at.saturating_add(STEP).min(end);
-        let bytes = cx.mm.residency(at, step_end).ok_or(Errno::ENOMEM)?;
-        cx.write_bytes(to, &bytes)?;
-        to = to.add(bytes.len())?;
-        at = step_end;
-    }
-    Ok(0)
-}
-
-/// `madvise(2)`
-pub(super) async fn sys_madvise(cx: &mut Cx, addr: u64, length: u64, advice: i32) -> SysResult<u64> {
-    if advice == 100 || advice == 101 {
-        // MADV_HWPOISON and MADV_SOFT_OFFLINE are for the administrator of the machine.
-        return Err(Errno::EPERM.into());
-    }
-    advise(cx, addr, length, advice).await?;
-    Ok(0)
-}
-
-async fn advise(cx: &mut Cx, addr: u64, length: u64, advice: i32) -> SysResult<()> {
-    let mm = cx.mm.clone();
-    let awaited = mm.advise(&mut *cx.ctx, addr, length, advice)?;
-    if awaited {
-        cx.ctx.flush().await.map_err(|f| f.errno)?;
-    }
-    Ok(())
-}
-
-fn mlock(cx: &mut Cx, addr: u64, len: u64, on: bool, populate: bool) -> SysResult<u64> {
-    let privileged = cx.task.cred().has_cap(cap::IPC_LOCK);
-    let limits = cx.task.group.rlimits();
-    let mm: Arc<Mm> = cx.mm.clone();
-    mm.lock(&mut *cx.ctx, addr, len, on, populate, privileged, &limits)?;
-    Ok(0)
-}
-
-/// `mlock(2)`
-pub(super) fn sys_mlock(cx: &mut Cx, addr: u64, len: u64) -> SysResult<u64> {
-    mlock(cx, addr, len, true, true)
-}
-
-/// `mlock2(2)`
-pub(super) fn sys_mlock2(cx: &mut Cx, addr: u64, len: u64, flags: u32) -> SysResult<u64> {
-    const MLOCK_ONFAULT: u32 = 1;
-    if flags & !MLOCK_ONFAULT != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    mlock(cx, addr, len, true, flags & MLOCK_ONFAULT == 0)
-}
-
-/// `munlock(2)`
-pub(super) fn sys_munlock(cx: &mut Cx, addr: u64, len: u64) -> SysResult<u64> {
-    mlock(cx, addr, len, false, false)
-}
-
-/// `mlockall(2)`
-pub(super) fn sys_mlockall(cx: &mut Cx, flags: i32) -> SysResult<u64> {
-    if flags == 0 || flags & !7 != 0 || flags == 4 {
-        return Err(Errno::EINVAL.into());
-    }
-    let privileged = cx.task.cred().has_cap(cap::IPC_LOCK);
-    cx.mm.lock_all(flags, privileged, &cx.task.group.rlimits())?;
-    Ok(0)
-}
-
-/// `munlockall(2)`
-pub(super) fn sys_munlockall(cx: &mut Cx) -> SysResult<u64> {
-    cx.mm.lock_all(0, true, &cx.task.group.rlimits())?;
-    Ok(0)
-}
-
 /// `remap_file_pages(2)`
 pub(super) fn sys_remap_file_pages(
     cx: &mut Cx,
@@ -326,152 +245,6 @@ pub(super) fn sys_remap_file_pages(
     Ok(0)
 }
 
-/// `process_madvise(2)`: of another process only hints are taken.
-pub(super) async fn sys_process_madvise(
-    cx: &mut Cx,
-    pidfd: i32,
-    iov: UserAddr,
-    vlen: usize,
-    advice: i32,
-    flags: u32,
-) -> SysResult<u64> {
-    if flags != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let iov = cx.read_iovecs(iov, i32::try_from(vlen).map_err(|_| Errno::EINVAL)?)?;
-    let group = super::process::pidfd_target(cx, pidfd)?;
-    let target = group.any_thread().ok_or(Errno::ESRCH)?;
-    if !crate::task::may_inspect(&cx.task, &target) {
-        return Err(Errno::EPERM.into());
-    }
-    let mm = target.mm().ok_or(Errno::ESRCH)?;
-    let own = Arc::ptr_eq(&mm, &cx.mm);
-    if !own {
-        if !matches!(advice, advice::WILLNEED | advice::COLD | advice::PAGEOUT) {
-            return Err(Errno::EINVAL.into());
-        }
-        if !cx.task.capable(cap::SYS_NICE) {
-            return Err(Errno::EPERM.into());
-        }
-    }
-    let mut done = 0;
-    for &(addr, len) in &iov {
-        let len = abi::conv::usize64(len);
-        let result = match own {
-            true => advise(cx, addr.0, len, advice).await,
-            false => check_advice(&mm, addr.0, len),
-        };
-        match result {
-            Ok(()) => done += len,
-            Err(e) if done == 0 => return Err(e),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
-}
-
-/// The checks of `madvise(2)` on a range; what is done about a hint is nothing.
-fn check_advice(mm: &Mm, addr: u64, len: u64) -> SysResult<()> {
-    let end = page_up(len).and_then(|l| addr.checked_add(l)).ok_or(Errno::EINVAL)?;
-    if !addr.is_multiple_of(4096) {
-        return Err(Errno::EINVAL.into());
-    }
-    match addr == end || mm.is_mapped(addr, end) {
-        true => Ok(()),
-        false => Err(Errno::ENOMEM.into()),
-    }
-}
-
-/// `process_vm_readv(2)`
-pub(super) fn sys_process_vm_readv(
-    cx: &mut Cx,
-    pid: i32,
-    lvec: UserAddr,
-    liovcnt: u64,
-    rvec: UserAddr,
-    riovcnt: u64,
-    flags: u64,
-) -> SysResult<u64> {
-    process_vm_rw(cx, pid, (lvec, liovcnt), (rvec, riovcnt), flags, false)
-}
-
-/// `process_vm_writev(2)`
-pub(super) fn sys_process_vm_writev(
-    cx: &mut Cx,
-    pid: i32,
-    lvec: UserAddr,
-    liovcnt: u64,
-    rvec: UserAddr,
-    riovcnt: u64,
-    flags: u64,
-) -> SysResult<u64> {
-    process_vm_rw(cx, pid, (lvec, liovcnt), (rvec, riovcnt), flags, true)
-}
-
-fn process_vm_rw(
-    cx: &mut Cx,
-    pid: i32,
-    local: (UserAddr, u64),
-    remote: (UserAddr, u64),
-    flags: u64,
-    write: bool,
-) -> SysResult<u64> {
-    if flags != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let count = |n: u64| i32::try_from(n).map_err(|_| Errno::EINVAL);
-    let local = cx.read_iovecs(local.0, count(local.1)?)?;
-    let remote = cx.read_iovecs(remote.0, count(remote.1)?)?;
-    let target = crate::task::find_for_access(&cx.task, pid)?;
-    let mm = target.mm().ok_or(Errno::ESRCH)?;
-    let mut done: u64 = 0;
-    let mut local = local.iter().copied();
-    let mut here = local.next();
-    for &(mut there, mut left) in &remote {
-        while left > 0 {
-            let Some((addr, len)) = here else { return Ok(done) };
-            let part = len.min(left).min(1 << 16);
-            let mut buf = vec![0u8; part];
-            let moved = if write {
-                let got = cx.read_some(addr, &mut buf);
-                mm.aspace().write(there.0, buf.get(..got).unwrap_or_default())
-            } else {
-                let got = mm.aspace().read(there.0, &mut buf);
-                cx.write_some(addr, buf.get(..got).unwrap_or_default())
-            };
-            done += abi::conv::usize64(moved);
-            if moved < part {
-                return if done > 0 { Ok(done) } else { Err(Errno::EFAULT.into()) };
-            }
-            there = there.add(part)?;
-            left -= part;
-            here = if len > part {
-                Some((addr.add(part)?, len - part))
-            } else {
-                local.next()
-            };
-        }
-    }
-    Ok(done)
-}
-
-/// `process_mrelease(2)`: the memory of a process that is dying is given back now.
-pub(super) fn sys_process_mrelease(cx: &mut Cx, pidfd: i32, flags: u32) -> SysResult<u64> {
-    if flags != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let group = super::process::pidfd_target(cx, pidfd)?;
-    let mm = group.threads().iter().find_map(|t| t.mm()).ok_or(Errno::ESRCH)?;
-    // `task_will_free_mem`: nobody else uses the memory, and nobody of those who do goes on.
-    let users = cx.task.kernel.tasks.all_tasks();
-    let mut users = users.iter().filter(|t| t.mm().is_some_and(|m| Arc::ptr_eq(&m, &mm)));
-    if group.exit_status().is_none() || users.any(|t| t.group.exit_status().is_none()) {
-        return Err(Errno::EINVAL.into());
-    }
-    mm.aspace().kill();
-    Ok(0)
-}
-
 /// `mseal(2)`
 pub(super) fn sys_mseal(cx: &mut Cx, addr: u64, len: u64, flags: u64) -> SysResult<u64> {
     if flags != 0 {
@@ -479,135 +252,4 @@ pub(super) fn sys_mseal(cx: &mut Cx, addr: u64, len: u64, flags: u64) -> SysResu
     }
     cx.mm.seal(addr, len)?;
     Ok(0)
-}
-
-/// `membarrier(2)`: one barrier of the platform's reaches every guest thread, so that the narrower commands are the same.
-pub(super) fn sys_membarrier(cx: &mut Cx, cmd: i32, flags: u32, cpu_id: i32) -> SysResult<u64> {
-    const QUERY: i32 = 0;
-    const GLOBAL: i32 = 1;
-    const GLOBAL_EXPEDITED: i32 = 2;
-    const REGISTER_GLOBAL_EXPEDITED: i32 = 4;
-    const PRIVATE_EXPEDITED: i32 = 8;
-    const REGISTER_PRIVATE_EXPEDITED: i32 = 16;
-    const GET_REGISTRATIONS: i32 = 512;
-    const OFFERED: i32 = GLOBAL
-        | GLOBAL_EXPEDITED
-        | REGISTER_GLOBAL_EXPEDITED
-        | PRIVATE_EXPEDITED
-        | REGISTER_PRIVATE_EXPEDITED
-        | GET_REGISTRATIONS;
-    let _ = cpu_id;
-    if flags != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let platform = &cx.task.kernel.platform;
-    let barrier = || match platform.barrier() {
-        true => Ok(0),
-        false => Err(Errno::EINVAL.into()),
-    };
-    match cmd {
-        QUERY if platform.barrier() => Ok(u64::from(OFFERED.unsigned_abs())),
-        QUERY => Ok(0),
-        GLOBAL | GLOBAL_EXPEDITED => barrier(),
-        PRIVATE_EXPEDITED
-            if cx.mm.barriers.load(Ordering::Relaxed) & REGISTER_PRIVATE_EXPEDITED.unsigned_abs() == 0 =>
-        {
-            Err(Errno::EPERM.into())
-        }
-        PRIVATE_EXPEDITED => barrier(),
-        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => {
-            barrier()?;
-            cx.mm.barriers.fetch_or(cmd.unsigned_abs(), Ordering::Relaxed);
-            Ok(0)
-        }
-        GET_REGISTRATIONS => Ok(u64::from(cx.mm.barriers.load(Ordering::Relaxed))),
-        _ => {
-            let value = u64::from(cmd.cast_unsigned());
-            let counters = &cx.task.kernel.counters;
-            Err(counters.missing("membarrier", value, Errno::EINVAL).into())
-        }
-    }
-}
-
-/// Memory policies: there is one node, and every policy that names only it is in force already.
-fn check_nodes(cx: &Cx, mode: u32, nodemask: UserAddr, maxnode: u64) -> SysResult<u64> {
-    const MODE_FLAGS: u32 = 0xe000;
-    let policy = mode & !MODE_FLAGS;
-    if policy > 6 {
-        return Err(Errno::EINVAL.into());
-    }
-    let mut mask = 0u64;
-    if !nodemask.is_null() && maxnode > 1 {
-        if maxnode > 4096 * 8 {
-            return Err(Errno::EINVAL.into());
-        }
-        mask = cx.read_obj(nodemask)?;
-        mask &= u64::MAX >> (64 - (maxnode - 1).min(63));
-    }
-    let needs_nodes = matches!(policy, 2 | 3 | 6);
-    if mask & !1 != 0 || (needs_nodes && mask == 0) || (policy == 0 && mask != 0) {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(0)
-}
-
-/// `mbind(2)`
-pub(super) fn sys_mbind(
-    cx: &mut Cx,
-    addr: u64,
-    len: u64,
-    mode: u64,
-    nodemask: UserAddr,
-    maxnode: u64,
-    flags: u32,
-) -> SysResult<u64> {
-    if flags & !7 != 0 || !addr.is_multiple_of(4096) {
-        return Err(Errno::EINVAL.into());
-    }
-    let end = page_up(len).and_then(|l| addr.checked_add(l)).ok_or(Errno::EINVAL)?;
-    check_nodes(cx, u32::try_from(mode).map_err(|_| Errno::EINVAL)?, nodemask, maxnode)?;
-    if end > addr && !cx.mm.is_mapped(addr, end) {
-        return Err(Errno::EFAULT.into());
-    }
-    Ok(0)
-}
-
-/// `get_mempolicy(2)`
-pub(super) fn sys_get_mempolicy(
-    cx: &mut Cx,
-    mode: UserAddr,
-    nodemask: UserAddr,
-    maxnode: u64,
-    addr: u64,
-    flags: u64,
-) -> SysResult<u64> {
-    const F_NODE: u64 = 1;
-    const F_ADDR: u64 = 2;
-    const F_MEMS_ALLOWED: u64 = 4;
-    if flags & !7 != 0 || (flags & F_MEMS_ALLOWED != 0 && flags & (F_NODE | F_ADDR) != 0) {
-        return Err(Errno::EINVAL.into());
-    }
-    if !nodemask.is_null() && maxnode < 1 {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags & F_ADDR != 0 {
-        if cx.mm.area(addr).is_none() {
-            return Err(Errno::EFAULT.into());
-        }
-    } else if addr != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    if !mode.is_null() && flags & F_MEMS_ALLOWED == 0 {
-        cx.write_obj(mode, &0i32)?;
-    }
-    if !nodemask.is_null() {
-        let mask = u64::from(flags & F_MEMS_ALLOWED != 0);
-        cx.write_obj(nodemask, &mask)?;
-    }
-    Ok(0)
-}
-
-/// `set_mempolicy(2)`
-pub(super) fn sys_set_mempolicy(cx: &mut Cx, mode: i32, nodemask: UserAddr, maxnode: u64) -> SysResult<u64> {
-    check_nodes(cx, mode.cast_unsigned(), nodemask, maxnode)
 }
