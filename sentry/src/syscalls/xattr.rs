@@ -104,13 +104,17 @@ fn get(cx: &mut Cx, at: &Path, name: UserAddr, value: UserAddr, size: usize) -> 
     let name = read_name(cx, name)?;
     permit(cx, at, &name, MAY_READ)?;
     let data = at.inode().ops.getxattr(at.inode(), &name)?;
-    if size == 0 {
-        return Ok(usize64(data.len()));
+    give(cx, &data, value, size)
+}
+
+/// The length only where the caller has no room at all.
+fn give(cx: &mut Cx, data: &[u8], to: UserAddr, size: usize) -> SysResult<u64> {
+    if size != 0 {
+        if data.len() > size {
+            return Err(Errno::ERANGE.into());
+        }
+        cx.write_bytes(to, data)?;
     }
-    if data.len() > size {
-        return Err(Errno::ERANGE.into());
-    }
-    cx.write_bytes(value, &data)?;
     Ok(usize64(data.len()))
 }
 
@@ -123,14 +127,7 @@ fn list(cx: &mut Cx, at: &Path, list: UserAddr, size: usize) -> SysResult<u64> {
             out.push(0);
         }
     }
-    if size == 0 {
-        return Ok(usize64(out.len()));
-    }
-    if out.len() > size {
-        return Err(Errno::ERANGE.into());
-    }
-    cx.write_bytes(list, &out)?;
-    Ok(usize64(out.len()))
+    give(cx, &out, list, size)
 }
 
 fn remove(cx: &Cx, at: &Path, name: UserAddr) -> SysResult<u64> {

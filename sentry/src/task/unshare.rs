@@ -291,13 +291,15 @@ impl Namespace {
                 return Err(Errno::EINVAL);
             }
         }
-        if !cred.has_cap_in(owner, cap::SYS_ADMIN) {
+        // A user namespace is entered by what the caller may do there; for the others he also needs his own.
+        let own = matches!(self, Namespace::User(_)) || cred.has_cap(cap::SYS_ADMIN);
+        if !own || !cred.has_cap_in(owner, cap::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
         let mut proxy = (*task.ns()).clone();
         match self {
             Namespace::Mount(ns) => {
-                if !cred.has_cap(cap::SYS_CHROOT) || !cred.has_cap(cap::SYS_ADMIN) {
+                if !cred.has_cap(cap::SYS_CHROOT) {
                     return Err(Errno::EPERM);
                 }
                 if Arc::strong_count(&task.fs()) > 2 {
@@ -310,34 +312,19 @@ impl Namespace {
                 fs.set_cwd(root);
             }
             Namespace::Net(ns) => {
-                if !cred.has_cap(cap::SYS_ADMIN) {
-                    return Err(Errno::EPERM);
-                }
                 proxy.net = ns.clone();
             }
             Namespace::Uts(ns) => {
-                if !cred.has_cap(cap::SYS_ADMIN) {
-                    return Err(Errno::EPERM);
-                }
                 proxy.uts = ns.clone();
             }
             Namespace::Ipc(ns) => {
-                if !cred.has_cap(cap::SYS_ADMIN) {
-                    return Err(Errno::EPERM);
-                }
                 leave_ipc(&task, &proxy.ipc);
                 proxy.ipc = ns.clone();
             }
             Namespace::Cgroup(ns) => {
-                if !cred.has_cap(cap::SYS_ADMIN) {
-                    return Err(Errno::EPERM);
-                }
                 proxy.cgroup = ns.clone();
             }
             Namespace::Pid(ns) => {
-                if !cred.has_cap(cap::SYS_ADMIN) {
-                    return Err(Errno::EPERM);
-                }
                 if !ns.is_within(task.pid_ns()) {
                     return Err(Errno::EINVAL);
                 }

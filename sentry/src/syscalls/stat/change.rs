@@ -33,13 +33,18 @@ pub(in super::super) fn sys_fchmodat2(
     mode: u32,
     flags: i32,
 ) -> SysResult<u64> {
+    let place = named(cx, dirfd, path, flags)?;
+    attr::chmod(&cx.task, &place, mode)?;
+    Ok(0)
+}
+
+/// What a call with `AT_*` flags is about.
+fn named(cx: &Cx, dirfd: i32, path: UserAddr, flags: i32) -> SysResult<Path> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
     let path = cx.read_path(path)?;
-    let place = lookup(&cx.task, dirfd, &path, Lookup::from_at(flags))?;
-    attr::chmod(&cx.task, &place, mode)?;
-    Ok(0)
+    Ok(lookup(&cx.task, dirfd, &path, Lookup::from_at(flags))?)
 }
 
 /// Ids of the caller's user namespace as global ones; -1 leaves it.
@@ -76,11 +81,7 @@ pub(in super::super) fn sys_fchownat(
     group: u32,
     flags: i32,
 ) -> SysResult<u64> {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let path = cx.read_path(path)?;
-    let place = lookup(&cx.task, dirfd, &path, Lookup::from_at(flags))?;
+    let place = named(cx, dirfd, path, flags)?;
     chown(cx, &place, owner, group)
 }
 
