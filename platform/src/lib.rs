@@ -40,6 +40,10 @@ pub trait Platform: Send + Sync {
     /// Makes a process with an empty address space. Its one thread has clean registers and floating-point state.
     fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>>;
 
+    /// Makes a source of processes that is a host process of its own: what becomes of that (a cgroup) holds for all that come from
+    /// it, and for what they make of themselves by fork and exec.
+    fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>>;
+
     /// Blocks until guest events came in and wakes the futures that wait for them (`Context::poll_run` and friends).
     ///
     /// Called by one worker at a time, the leader, when no task is ready. Gives false at once where this thread is not the one
@@ -58,6 +62,16 @@ pub trait Platform: Send + Sync {
 
     /// Makes a blocked [`Platform::wait`] return soon. Callable from any thread.
     fn unpark(&self);
+}
+
+/// Where the processes of some part of the sandbox come from. With it ends its host process, but not those that came from it;
+/// these cannot exec any more.
+pub trait Nursery: Send + Sync {
+    /// Its host process in the Sentry's pid namespace, where the platform has one.
+    fn host_pid(&self) -> Option<i32>;
+
+    /// As [`Platform::new_process`].
+    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>>;
 }
 
 /// The memory of one guest process.

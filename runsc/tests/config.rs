@@ -240,6 +240,30 @@ fn user_namespace() {
     assert_eq!(fs::metadata(b.path("open/new")).unwrap().uid(), 20500);
 }
 
+/// The first program is executed as any: who is not root keeps of all these only what is ambient.
+#[test]
+fn capabilities_of_a_user() {
+    let mut b = Bundle::new("while read -r line; do case $line in Cap*) echo $line;; esac; done </proc/self/status");
+    let (all, one) = (json!(["CAP_CHOWN", "CAP_KILL"]), json!(["CAP_KILL"]));
+    b.spec["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+    b.spec["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+    let caps = |b: &Bundle| {
+        let text = code_and_text(b);
+        let words: Vec<u64> = text
+            .split_whitespace()
+            .filter_map(|w| u64::from_str_radix(w, 16).ok())
+            .collect();
+        assert_eq!(words.len(), 5, "{text}");
+        words
+    };
+    assert_eq!(caps(&b), [0, 0, 0, 0x21, 0]);
+    let sets = json!({ "bounding": all, "effective": all, "permitted": all, "inheritable": one, "ambient": one });
+    b.spec["process"]["capabilities"] = sets;
+    assert_eq!(caps(&b), [0x20, 0x20, 0x20, 0x21, 0x20]);
+    b.spec["process"]["user"] = json!({ "uid": 0, "gid": 0 });
+    assert_eq!(caps(&b)[1..4], [0x21, 0x21, 0x21]);
+}
+
 #[test]
 fn seccomp() {
     let mut b = Bundle::new(

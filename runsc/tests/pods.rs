@@ -354,6 +354,52 @@ fn what_dies_takes_one_container_with_it() {
     pod.end();
 }
 
+/// Whatever a container of a pod runs is in its cgroup: what it starts, the programs these become, and what exec adds.
+#[test]
+fn a_cgroup_holds_its_container() {
+    let mut pod = Pod::new();
+    let group = format!("/runsc-pods-{}", std::process::id());
+    for id in ["a", "b"] {
+        let spec = pod.member(id, "sleep 1000 & (exec sh -c 'exec sleep 1001') & exec sleep 1002");
+        spec["linux"]["cgroupsPath"] = json!(format!("{group}/{id}"));
+        spec["linux"]["resources"] = json!({ "memory": { "limit": 104_857_600 }, "pids": { "limit": 50 } });
+        pod.start(id);
+    }
+    let list = |id: &str| serde_json::from_str::<Vec<i64>>(&pod.ok(&["ps", "--format", "json", id])).unwrap();
+    wait_for("three processes each", || list("a").len() == 3 && list("b").len() == 3);
+    let of_exec = pod.exec("b", "sleep 1003 >/dev/null 2>&1 & true");
+    assert_eq!(of_exec, "");
+    for (id, count) in [("a", 3), ("b", 4)] {
+        let pids = list(id);
+        assert_eq!(pids.len(), count, "{id}");
+        for pid in pids {
+            let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+            let memory = groups
+                .lines()
+                .find(|line| line.contains(":memory:") || line.starts_with("0::"));
+            assert!(memory.unwrap().ends_with(&format!("{group}/{id}")), "{id}: {groups}");
+        }
+    }
+    // The pod's own are elsewhere.
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", list("pod")[0])).unwrap();
+    assert!(!groups.contains(&group), "{groups}");
+    pod.member("eater", "python3 -c 'x = bytearray(300 << 20); print(len(x))'; exit $?")["linux"]["cgroupsPath"] =
+        json!(format!("{group}/eater"));
+    let spec = &mut pod.members.last_mut().unwrap().1.spec;
+    spec["linux"]["resources"] = json!({ "memory": { "limit": 104_857_600, "swap": 104_857_600 } });
+    assert_eq!(
+        pod.command("eater", &["run", "eater"]).status().unwrap().code(),
+        Some(137)
+    );
+    assert_eq!(pod.exec("a", "echo there"), "there");
+    pod.end();
+    // What stood above several is nobody's to remove.
+    let tops = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    for top in tops.map(|h| h.path().join(&group[1..])).filter(|dir| dir.exists()) {
+        fs::remove_dir(&top).unwrap_or_else(|e| panic!("{}: {e}", top.display()));
+    }
+}
+
 #[test]
 fn refusals() {
     let mut pod = Pod::new();

@@ -23,7 +23,11 @@ def run(*command, code=0, input=None, env=None, timeout=60):
 
 def equal(have, want):
     if have != want:
-        raise Failed(f"{have!r} is not {want!r}")
+        have, want = repr(have), repr(want)
+        # Of something long, where the two part.
+        at = next((n for n, (a, b) in enumerate(zip(have, want)) if a != b), min(len(have), len(want)))
+        at = max(0, at - 100) if max(len(have), len(want)) > 1000 else 0
+        raise Failed(f"{have[at:at + 1000]} is not {want[at:at + 1000]}")
 
 
 def contains(text, *words):
@@ -62,6 +66,13 @@ def image(directory):
     for name in subprocess.run(["/bin/busybox", "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split():
         if name != "busybox":
             os.symlink("busybox", os.path.join(root, "bin", name))
+    # Debian's busybox has none for System V objects.
+    for name in "ipcmk", "ipcs":
+        shutil.copy(f"/usr/bin/{name}", os.path.join(root, "bin"))
+    libraries = subprocess.run(["ldd", "/usr/bin/ipcmk"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    for library in (word for word in libraries if word.startswith("/")):
+        os.makedirs(root + os.path.dirname(library), exist_ok=True)
+        shutil.copy(library, root + library)
     with open(os.path.join(root, "etc/passwd"), "w") as file:
         file.write("root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n")
     with open(os.path.join(root, "etc/group"), "w") as file:

@@ -61,7 +61,7 @@ class Engine:
                 self.daemon.kill()
 
 
-def oci_image(directory, tar):
+def oci_image(directory, tar, name="docker.io/library/bb:latest", command=("/bin/sh",)):
     """The tar as the one layer of an image in the form of `docker save`."""
     import hashlib
     import shutil
@@ -71,11 +71,11 @@ def oci_image(directory, tar):
     with open(tar, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-              "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]}}
+              "config": {"Env": ["PATH=/bin"], "Cmd": list(command)}}
     with open(f"{place}/config.json", "w") as file:
         json.dump(config, file)
     with open(f"{place}/manifest.json", "w") as file:
-        json.dump([{"Config": "config.json", "RepoTags": ["docker.io/library/bb:latest"], "Layers": ["layer.tar"]}], file)
+        json.dump([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}], file)
     subprocess.run(["tar", "-C", place, "-cf", f"{directory}/saved.tar", "."], check=True)
     return f"{directory}/saved.tar"
 

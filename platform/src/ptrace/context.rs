@@ -1,7 +1,7 @@
 //! One guest thread as the Sentry's task drives it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 
 use abi::Errno;
@@ -19,6 +19,8 @@ use crate::{AddressSpace, BoxFuture, Context, Interrupter, MemOp, NewProcess, Op
 pub(super) struct PtContext {
     hub: Arc<Hub>,
     thread: Arc<Thread>,
+    /// What its process was forked from, or the ancestor of that.
+    pub(super) origin: Weak<super::Zygote>,
     drive: Drive<PtContext>,
     regs: Regs,
     /// Floating-point image (regset) of the last stop.
@@ -35,6 +37,7 @@ impl PtContext {
         let len = hub.facts.get().map_or(0, |facts| facts.xstate_len);
         PtContext {
             hub: Arc::clone(hub),
+            origin: Weak::new(),
             drive: Drive::new(&thread.process, thread.tid.unsigned_abs(), Arc::clone(&thread)),
             regs,
             xstate: vec![0; len],
@@ -94,6 +97,7 @@ impl PtContext {
             Outcome::Done(Done::Born(child)) => {
                 // The host has copied the state of the last stop, not what was set since.
                 let mut context = PtContext::new(&self.hub, child, self.regs, self.next_xstate.clone());
+                context.origin.clone_from(&self.origin);
                 context.xstate.clone_from(&self.xstate);
                 Ok(context)
             }
@@ -155,7 +159,7 @@ impl Driven for PtContext {
     }
 
     fn fresh(&self) -> Result<BoxFuture<'static, Result<PtContext>>> {
-        let zygote = self.hub.zygote.lock().upgrade().ok_or(Errno::EAGAIN)?;
+        let zygote = self.origin.upgrade().ok_or(Errno::EAGAIN)?;
         Ok(Box::pin(async move { super::fork(&zygote).await }))
     }
 }

@@ -15,7 +15,7 @@ use abi::errno::Result;
 
 use crate::guest::layout::GUEST_END;
 use crate::host::{process as host_process, ptrace};
-use crate::{BoxFuture, Context, NewProcess, OpenOptions, Platform, PlatformError};
+use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
 use context::PtContext;
 use hub::Hub;
 use thread::Order;
@@ -74,6 +74,17 @@ impl Platform for Ptrace {
         })
     }
 
+    fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>> {
+        Box::pin(async {
+            let mut context = fork(&self.zygote).await?;
+            let space = context.space();
+            let zygote = Arc::new(Zygote::starting());
+            context.origin = Arc::downgrade(&zygote);
+            zygote.put(Ok(context));
+            Ok(Arc::new(Branch { zygote, space }) as Arc<dyn Nursery>)
+        })
+    }
+
     fn wait(&self) -> bool {
         self.hub.wait()
     }
@@ -89,6 +100,25 @@ impl Platform for Ptrace {
     fn barrier(&self) -> bool {
         // The zygote has registered itself for it, and its forks inherit that.
         host_process::global_barrier()
+    }
+}
+
+/// A zygote of some processes.
+struct Branch {
+    zygote: Arc<Zygote>,
+    space: Arc<dyn AddressSpace>,
+}
+
+impl Nursery for Branch {
+    fn host_pid(&self) -> Option<i32> {
+        self.space.host_pid()
+    }
+
+    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
+        Box::pin(async {
+            let context = fork(&self.zygote).await?;
+            Ok((context.space(), Box::new(context) as Box<dyn Context>))
+        })
     }
 }
 

@@ -94,7 +94,9 @@ impl SysContext {
         if !alive {
             return Poll::Ready(Err(Birth::FAILED));
         }
-        Poll::Ready(Ok(SysContext::new(&self.hub, child, self.regs, self.init_fpu)))
+        let mut context = SysContext::new(&self.hub, child, self.regs, self.init_fpu);
+        context.origin.clone_from(&self.origin);
+        Poll::Ready(Ok(context))
     }
 
     pub(super) fn abort_birth(&mut self, errno: Errno) -> Errno {

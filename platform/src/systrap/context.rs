@@ -1,7 +1,7 @@
 //! One guest thread as the Sentry's task drives it.
 
 use std::mem::offset_of;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 
 use abi::Errno;
@@ -23,6 +23,8 @@ use crate::{AddressSpace, BoxFuture, Context, Interrupter, MemOp, NewProcess, Op
 pub(super) struct SysContext {
     pub(super) hub: Arc<Hub>,
     pub(super) thread: Arc<Thread>,
+    /// What its process was forked from, or the ancestor of that.
+    pub(super) origin: Weak<super::Zygote>,
     pub(super) drive: Drive<SysContext>,
     pub(super) regs: Regs,
     /// Orders of the last answer.
@@ -51,6 +53,7 @@ impl SysContext {
         let at = thread.at(offset_of!(Control, fp_addr));
         SysContext {
             hub: Arc::clone(hub),
+            origin: Weak::new(),
             drive: Drive::new(&thread.process.host, thread.slot, Arc::clone(&thread)),
             regs,
             batch: Batch::default(),
@@ -101,7 +104,7 @@ impl Driven for SysContext {
     }
 
     fn fresh(&self) -> Result<BoxFuture<'static, Result<SysContext>>> {
-        let zygote = self.hub.zygote.lock().upgrade().ok_or(Errno::EAGAIN)?;
+        let zygote = self.origin.upgrade().ok_or(Errno::EAGAIN)?;
         Ok(Box::pin(async move { super::fork(&zygote).await }))
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use abi::errno::Result;
 
 use crate::guest::layout::GUEST_END;
-use crate::{BoxFuture, Context, NewProcess, OpenOptions, Platform, PlatformError};
+use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
 use context::SysContext;
 use hub::Hub;
 
@@ -36,8 +36,9 @@ type Zygote = crate::guest::zygote::Zygote<SysContext>;
 
 /// Starts the zygote and the thread that reaps.
 pub fn open(options: OpenOptions) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
-    let (hub, context) = start::start(options)?;
+    let (hub, mut context) = start::start(options)?;
     let zygote = Arc::new(Zygote::starting());
+    context.origin = Arc::downgrade(&zygote);
     zygote.put(Ok(context));
     *hub.zygote.lock() = Arc::downgrade(&zygote);
     Ok(Arc::new(Systrap { hub, zygote }))
@@ -59,6 +60,17 @@ impl Platform for Systrap {
         })
     }
 
+    fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>> {
+        Box::pin(async {
+            let mut context = fork(&self.zygote).await?;
+            let space = context.space();
+            let zygote = Arc::new(Zygote::starting());
+            context.origin = Arc::downgrade(&zygote);
+            zygote.put(Ok(context));
+            Ok(Arc::new(Branch { zygote, space }) as Arc<dyn Nursery>)
+        })
+    }
+
     fn wait(&self) -> bool {
         self.hub.wait()
     }
@@ -74,6 +86,25 @@ impl Platform for Systrap {
     fn barrier(&self) -> bool {
         // The zygote has registered itself for it, and its forks inherit that.
         crate::host::process::global_barrier()
+    }
+}
+
+/// A zygote of some processes.
+struct Branch {
+    zygote: Arc<Zygote>,
+    space: Arc<dyn AddressSpace>,
+}
+
+impl Nursery for Branch {
+    fn host_pid(&self) -> Option<i32> {
+        self.space.host_pid()
+    }
+
+    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
+        Box::pin(async {
+            let context = fork(&self.zygote).await?;
+            Ok((context.space(), Box::new(context) as Box<dyn Context>))
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use super::boot::MESSAGE_FD;
 use super::control::{Connection, closed};
 use super::launch::{self, Launched, connections, message_file, read_to_end, settle, start_gofer, stdio};
 use super::stub::{CONNECTION_FD, EXIT_FD, StubMessage, TERMINAL_FD};
-use super::{Start, preserve, program};
+use super::{Start, preserve, processes, program};
 use crate::cgroup;
 use crate::commands::Env;
 use crate::config::{Plan, Wish};
@@ -105,6 +105,7 @@ pub fn join(
         pids_of,
         own_ipc: plan.wishes.ipc == Wish::New,
         own_uts: plan.wishes.uts == Wish::New,
+        own_cgroup: cgroup.is_some(),
     })?;
     let request = Request::Join {
         gofer: sentry_ends.len(),
@@ -116,7 +117,13 @@ pub fn join(
     donated.extend(preserved);
     let borrowed: Vec<BorrowedFd<'_>> = donated.iter().map(AsFd::as_fd).collect();
     connection.send(&request, &borrowed)?;
-    match connection.receive()?.ok_or_else(closed)? {
+    let mut reply = connection.receive()?.ok_or_else(closed)?;
+    if let (Reply::Nursery { host_pid }, Some(cgroup)) = (&reply, &cgroup) {
+        cgroup::enter(cgroup, processes::host_pid(record, *host_pid)?)?;
+        connection.send(&Request::Placed, &[])?;
+        reply = connection.receive()?.ok_or_else(closed)?;
+    }
+    match reply {
         Reply::Started { .. } => {}
         Reply::Failed { message, exit_code } if matches!(exit_code, 126 | 127) => {
             return Err(Error::with_code(message, exit_code));

@@ -23,6 +23,12 @@ pub fn all_host_pids(record: &Record) -> Result<Vec<i32>> {
     Ok(translation(record)?.into_values().collect())
 }
 
+/// The host pid of a process in the sandbox's pid namespace.
+pub fn host_pid(record: &Record, inner: i32) -> Result<i32> {
+    let found = translation(record)?.get(&inner).copied();
+    found.ok_or_else(|| Error::new(format!("the sandbox has no process {inner}")))
+}
+
 /// What the guest's kernel knows of its processes.
 pub fn list(env: &Env<'_>, record: &Record) -> Result<Vec<ProcessInfo>> {
     control::processes(&env.store.sandbox_dir(record), &record.id)

@@ -285,6 +285,8 @@ pub struct JoinConfig {
     pub own_ipc: bool,
     /// It has a host name of its own.
     pub own_uts: bool,
+    /// It has cgroups of its own on the host.
+    pub own_cgroup: bool,
     /// Most tasks.
     pub pids_limit: Option<u64>,
 }

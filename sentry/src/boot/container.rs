@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use platform::Nursery;
+
 use super::control::{ProcessInfo, Reply, Request};
 use super::stdio::Stdio;
 use super::{Failed, launch};
@@ -28,6 +30,8 @@ pub struct Parts {
     /// `linux.personality`
     pub personality: u32,
     pub cgroup: Arc<Cgroup>,
+    /// Where its processes come from, if not from where all do: a cgroup of the host is its own.
+    pub nursery: Option<Arc<dyn Nursery>>,
 }
 
 /// A container of the sandbox.
@@ -134,6 +138,7 @@ impl Container {
             Request::Exec { .. }
             | Request::Join { .. }
             | Request::Leave { .. }
+            | Request::Placed
             | Request::Tell { .. }
             | Request::Resized => Reply::failed("not on this connection"),
             Request::Wait { pid, .. } => match self.kernel().tasks.process(&self.namespaces().pid_for_children, pid) {

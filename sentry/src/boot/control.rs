@@ -33,7 +33,8 @@ pub enum Request {
     /// `runsc create` of a container of a pod. With the message come a file that holds a [`super::config::JoinConfig`], the read
     /// end of a pipe that the container's Gofer holds open, the connections to that Gofer, then stdio and the fds of `extra`.
     ///
-    /// The connection stands for the container's first process, as that of an exec does.
+    /// The connection stands for the container's first process, as that of an exec does. Before `Started` comes `Nursery`, if the
+    /// container has cgroups of its own, and wants `Placed`.
     Join {
         /// How many connections to the Gofer.
         gofer: usize,
@@ -50,6 +51,8 @@ pub enum Request {
         /// Container.
         container: String,
     },
+    /// On the connection of a join: what [`Reply::Nursery`] named is where it shall be.
+    Placed,
     /// On the connection of an exec: a signal to its process.
     Tell {
         /// Signal number.
@@ -103,6 +106,11 @@ pub enum Reply {
     Started {
         /// Its pid.
         pid: i32,
+    },
+    /// In the course of a join: the process that all of the container's will come from. They will be in its cgroups.
+    Nursery {
+        /// Its pid, in the Sentry's pid namespace.
+        host_pid: i32,
     },
     /// The process ended, with a status as of `wait(2)`.
     Ended {

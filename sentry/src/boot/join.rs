@@ -4,16 +4,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use gofer::client::Client;
+use platform::Nursery;
+use rustix::io::Errno as HostErrno;
 
 use super::config::JoinConfig;
 use super::container::{Container, Parts};
-use super::control::Reply;
+use super::control::{Reply, Request};
 use super::exec::Held;
 use super::pod::Pod;
-use super::server::send;
+use super::server::{receive, send};
 use super::{Failed, launch, ready_to_read, tree};
 use crate::executor::{Executor, FdEvents, HostFd};
 use crate::ipc::IpcNamespace;
+use crate::kernel::Kernel;
 use crate::task::{Cgroup, Nsproxy, PidNamespace};
 
 /// Largest description of a container.
@@ -22,7 +25,7 @@ const MAX_CONFIG: usize = 16 << 20;
 /// Builds the container, tells its first process's number, and lives as long as it.
 pub async fn serve(connection: &HostFd, pod: &Arc<Pod>, fds: Vec<OwnedFd>, gofer: usize, extra: &[i32]) {
     let kernel = pod.first().kernel().clone();
-    let (container, alive) = match join(pod, fds, gofer, extra).await {
+    let (container, alive) = match join(connection, pod, fds, gofer, extra).await {
         Ok(joined) => joined,
         Err(f) => {
             let (message, exit_code) = (f.message, f.exit_code);
@@ -62,6 +65,7 @@ pub async fn serve(connection: &HostFd, pod: &Arc<Pod>, fds: Vec<OwnedFd>, gofer
 
 /// Makes everything up to the loaded program.
 async fn join(
+    connection: &HostFd,
     pod: &Arc<Pod>,
     fds: Vec<OwnedFd>,
     gofer: usize,
@@ -111,6 +115,10 @@ async fn join(
     ns.net = first.namespaces().net.clone();
     ns.pid_for_children = pid_ns;
     ns.ipc = ipc;
+    let nursery = match config.own_cgroup {
+        true => Some(nursery(connection, kernel).await?),
+        false => None,
+    };
     let parts = Parts {
         kernel: kernel.clone(),
         id: container.id.clone(),
@@ -119,6 +127,7 @@ async fn join(
         seccomp: container.process.seccomp.clone(),
         personality: container.process.personality,
         cgroup: Cgroup::new(config.pids_limit),
+        nursery,
     };
     let extra = extra.iter().copied().zip(further).collect();
     let made = launch::first_process(parts, &container, stdio, extra).await?;
@@ -127,6 +136,31 @@ async fn join(
         return Err(Failed::new(format!("container {} is in the pod already", container.id)));
     }
     Ok((made, alive))
+}
+
+/// Makes the process that the container's will come from, and waits until `runsc` has moved it into the container's cgroups.
+async fn nursery(connection: &HostFd, kernel: &Kernel) -> Result<Arc<dyn Nursery>, Failed> {
+    let failed = |e| Failed::new(format!("guest process: {}", launch::text(e)));
+    let nursery = kernel.platform.nursery().await.map_err(failed)?;
+    let Some(host_pid) = nursery.host_pid() else {
+        return Ok(nursery);
+    };
+    let gone = || Failed::new("runsc has gone");
+    if !send(connection, &Reply::Nursery { host_pid }) {
+        return Err(gone());
+    }
+    let mut buf = [0u8; 256];
+    loop {
+        match receive(connection, &mut buf) {
+            Ok((len, _)) => match serde_json::from_slice(buf.get(..len).unwrap_or_default()) {
+                Ok(Request::Placed) => return Ok(nursery),
+                _ => return Err(gone()),
+            },
+            Err(HostErrno::AGAIN) => connection.changed().await,
+            Err(HostErrno::INTR) => {}
+            Err(_) => return Err(gone()),
+        }
+    }
 }
 
 /// Reads the description; `runsc` has written it whole.

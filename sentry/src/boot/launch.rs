@@ -89,6 +89,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
             seccomp: container.process.seccomp.clone(),
             personality: container.process.personality,
             cgroup: Cgroup::new(config.sandbox.pids_limit),
+            nursery: None,
         },
         stdio,
         extra,
@@ -233,11 +234,11 @@ pub(super) async fn spawn(
     for (number, file) in stdio.take_files() {
         files.put(number, file, false).map_err(|e| failed("stdio", e))?;
     }
-    let (aspace, ctx) = kernel
-        .platform
-        .new_process()
-        .await
-        .map_err(|e| failed("guest process", e))?;
+    let made = match &parts.nursery {
+        Some(nursery) => nursery.new_process().await,
+        None => kernel.platform.new_process().await,
+    };
+    let (aspace, ctx) = made.map_err(|e| failed("guest process", e))?;
     let mm = Mm::new(aspace, kernel.platform.guest_end());
     let with = ContainerProcess {
         cred,

@@ -62,7 +62,7 @@ impl Pod {
             | Request::Start { container }
             | Request::Leave { container }
             | Request::Update { container, .. } => container,
-            Request::Join { .. } | Request::Tell { .. } | Request::Resized => {
+            Request::Join { .. } | Request::Placed | Request::Tell { .. } | Request::Resized => {
                 return Reply::failed("not on this connection");
             }
         };
