@@ -100,6 +100,10 @@ fn stand() -> Result<i32> {
         terminal: terminal.is_some(),
         relay: None,
     };
+    if terminal.is_some() {
+        // The process runs already: another size may have come before there was anybody to hear of it.
+        let _ = connection.send(&Request::Resized, &[]);
+    }
     let status = stand.until_end()?;
     if let Some(exit) = exit {
         let _ = rustix::io::write(&exit, status.to_string().as_bytes());

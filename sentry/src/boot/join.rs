@@ -149,10 +149,9 @@ async fn nursery(connection: &HostFd, kernel: &Kernel) -> Result<Arc<dyn Nursery
     if !send(connection, &Reply::Nursery { host_pid }) {
         return Err(gone());
     }
-    let mut buf = [0u8; 256];
     loop {
-        match receive(connection, &mut buf) {
-            Ok((len, _)) => match serde_json::from_slice(buf.get(..len).unwrap_or_default()) {
+        match receive(connection) {
+            Ok((text, _)) => match serde_json::from_slice(&text) {
                 Ok(Request::Placed) => return Ok(nursery),
                 _ => return Err(gone()),
             },
