@@ -256,6 +256,14 @@ tests::cases! {
     fn shell_pipeline() {
         eq(shell("seq 1 1000 | grep 7 | wc -l").1.trim(), "271");
     }
+    fn more_stack_allowed_than_address_space_is_no_hindrance() {
+        let pid = spawn(|| {
+            setrlimit(RLIMIT_STACK, &rlimit { rlim_cur: 64 << 20, rlim_max: RLIM_INFINITY });
+            setrlimit(RLIMIT_AS, &rlimit { rlim_cur: 32 << 20, rlim_max: 32 << 20 });
+            exec(SH, &[p(c"sh"), p(c"-c"), p(c"exit 5")])
+        });
+        wait_exit(pid, 5);
+    }
     fn stack_is_not_executable_and_random() {
         let maps = text(c"/proc/self/maps");
         yes(maps.lines().find(|l| l.contains("[stack]")).unwrap().contains(" rw-p "));

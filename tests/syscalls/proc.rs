@@ -55,6 +55,12 @@ unsafe fn end(pid: i32) {
 
 const MAP_NOHUGE: i32 = 15;
 
+unsafe fn status_kb(name: &str) -> u64 {
+    let status = text(c"/proc/self/status");
+    let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+    line[name.len()..].trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 tests::cases! {
     fn self_is_this_process() {
         eq(link("/proc/self"), getpid().to_string());
@@ -386,6 +392,22 @@ tests::cases! {
         let here = &raw const maps as u64;
         yes(ends[0] <= here && here < ends[1]);
         yes(ends[1] - ends[0] < 4 << 20);
+    }
+    fn status_counts_the_stack_that_is_used() {
+        fn deep(n: usize) -> u64 {
+            let space = [n as u8; 1 << 14];
+            if n == 0 {
+                // SAFETY: reads a file.
+                return unsafe { status_kb("VmStk:") };
+            }
+            deep(n - 1) + u64::from(std::hint::black_box(&space)[5] / 255)
+        }
+        let before = status_kb("VmStk:");
+        yes((100..2048).contains(&before));
+        // Three megabytes of it.
+        let deeper = deep(192);
+        yes(deeper >= before + 2500 && deeper < 5000);
+        yes(status_kb("VmSize:") < 64 << 10);
     }
     fn smaps_counts_an_areas_own_pages() {
         let at = ok(mmap(null_mut(), 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));

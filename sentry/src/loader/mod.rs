@@ -165,6 +165,8 @@ pub async fn commit(cx: &mut Cx, program: &Prepared) -> Result<()> {
         populate: false,
     };
     mm.map(&mut *cx.ctx, &stack, &limits)?;
+    // So that what is mapped next is judged by the stack that is used.
+    mm.update_layout(|l| l.start_stack = stack_top - 16);
 
     let base = if program.image.position_independent {
         page_down(guest_end / 3 * 2) + random_pages(20)

@@ -238,7 +238,7 @@ impl Mm {
             if limit == 0 {
                 return Err(Errno::EPERM);
             }
-            if flags & 1 != 0 && state.vmas.total > limit {
+            if flags & 1 != 0 && state.vmas.total - self.unused_stack(&state) > limit {
                 return Err(Errno::ENOMEM);
             }
         }
@@ -246,7 +246,11 @@ impl Mm {
         if flags & 1 != 0 || flags == 0 {
             let end = self.guest_end;
             state.vmas.update(0, end, |v| v.flags.set(VmaFlags::LOCKED, flags != 0));
-            state.locked = if flags == 0 { 0 } else { state.vmas.total };
+            state.locked = if flags == 0 {
+                0
+            } else {
+                state.vmas.total - self.unused_stack(&state)
+            };
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl Mm {
                 .overlapping(old_end, new_end.saturating_add(4096))
                 .next()
                 .is_some();
-            let too_much = state.vmas.total.saturating_add(grow) > limits.get(Resource::As).soft;
+            let too_much = self.exceeds_as(&state, grow, limits);
             if taken || too_much || new_end > self.guest_end {
                 return old;
             }

@@ -37,7 +37,7 @@ impl Mm {
             return false;
         }
         let len = above.start - start;
-        if state.vmas.total.saturating_add(len) > limits.get(Resource::As).soft {
+        if self.exceeds_as(&state, len, limits) {
             return false;
         }
         let prot = above.prot;

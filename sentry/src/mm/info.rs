@@ -92,9 +92,10 @@ impl Mm {
     pub fn memory_use(&self) -> MemoryUse {
         let (resident, _) = self.aspace.usage();
         let state = self.state.lock();
+        let unused = self.unused_stack(&state);
         let mut used = MemoryUse {
-            total: state.vmas.total,
-            peak: state.peak_total.max(state.vmas.total),
+            total: state.vmas.total.saturating_sub(unused),
+            peak: state.peak_total.max(state.vmas.total).saturating_sub(unused),
             locked: state.locked,
             resident,
             ..MemoryUse::default()
@@ -109,6 +110,7 @@ impl Mm {
                 *(if own { &mut used.exe } else { &mut used.lib }) += vma.len();
             }
         }
+        used.stack = used.stack.saturating_sub(unused);
         used
     }
 

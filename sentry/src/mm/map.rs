@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::errno::Result;
 use platform::{Context, MapFlags, MemOp, Prot};
 
+use super::stack::LEAST_STACK;
 use super::vma::{SharedObject, Vma, VmaFlags, VmaObject};
 use super::{MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, State, next_id, page_up};
 use crate::fs::{Backing, File, FileMode};
@@ -115,11 +116,8 @@ impl State {
         }
     }
 
-    /// `RLIMIT_AS` and `RLIMIT_DATA` allow `len` more bytes of that kind.
+    /// `RLIMIT_DATA` and the number of areas allow `len` more bytes of that kind.
     fn check_limits(&self, len: u64, flags: VmaFlags, prot: Prot, limits: &Rlimits) -> Result<()> {
-        if self.vmas.total.saturating_add(len) > limits.get(Resource::As).soft {
-            return Err(Errno::ENOMEM);
-        }
         let data = |prot: Prot, flags: VmaFlags| {
             prot.contains(Prot::WRITE) && !flags.intersects(VmaFlags::SHARED | VmaFlags::STACK)
         };
@@ -236,7 +234,15 @@ impl Mm {
             .overlapping(addr, end)
             .map(|v| v.end.min(end) - v.start.max(addr))
             .sum();
-        state.check_limits(len - replaced, request.flags, request.prot, limits)?;
+        let more = len - replaced;
+        let counted = match request.flags.contains(VmaFlags::STACK) {
+            true => more.min(LEAST_STACK),
+            false => more,
+        };
+        if self.exceeds_as(&state, counted, limits) {
+            return Err(Errno::ENOMEM);
+        }
+        state.check_limits(more, request.flags, request.prot, limits)?;
         let mut flags = request.flags | may;
         if state.lock_future {
             flags |= VmaFlags::LOCKED;

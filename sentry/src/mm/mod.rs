@@ -11,6 +11,7 @@ mod info;
 mod map;
 mod remap;
 mod resident;
+mod stack;
 mod vma;
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl Mm {
         } else {
             new_len.saturating_sub(old_len)
         };
-        if state.vmas.total.saturating_add(growth) > limits.get(Resource::As).soft {
+        if self.exceeds_as(&state, growth, limits) {
             return Err(Errno::ENOMEM);
         }
         if vma.flags.contains(VmaFlags::LOCKED) {

@@ -66,27 +66,6 @@ impl Mm {
             anonymous: count(|&s| s == PageState::Own),
         })
     }
-
-    /// Where the stack that is in use begins, in an area that is mapped at its full size from the start (ADR 2). Linux's grows as it
-    /// is used, and never shows less than this.
-    pub(super) fn stack_in_use(&self, start: u64, end: u64, top: u64) -> u64 {
-        const LEAST: u64 = 128 << 10;
-        let mut at = top.min(end).saturating_sub(LEAST).max(start) & !(PAGE - 1);
-        while at > start {
-            let below = at.saturating_sub(LEAST).max(start);
-            let Some(states) = self.aspace.resident(below, size((at - below) / PAGE)) else {
-                return start;
-            };
-            let Some(first) = states.iter().position(|&s| s != PageState::Absent) else {
-                break;
-            };
-            at = below.saturating_add(abi::conv::usize64(first).saturating_mul(PAGE));
-            if first > 0 && at > below {
-                break;
-            }
-        }
-        at
-    }
 }
 
 /// Marks the pages for which the object has data.
