@@ -133,8 +133,8 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
 
 fn cred(kernel: &Kernel, process: &ProcessConfig) -> Cred {
     let mut groups = process.additional_gids.clone();
+    // Sorted and no more, as `setgroups(2)` leaves them.
     groups.sort_unstable();
-    groups.dedup();
     let (uid, gid, caps) = (process.uid, process.gid, process.capabilities);
     Cred {
         uid,

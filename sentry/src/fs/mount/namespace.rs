@@ -53,9 +53,11 @@ impl MountNamespace {
         Ok(path)
     }
 
-    /// All mounts, parents first.
+    /// All mounts in the order in which they were made, as Linux lists them.
     pub fn list(&self) -> Vec<Arc<Mount>> {
-        self.root.lock().as_ref().map(Mount::subtree).unwrap_or_default()
+        let mut all = self.root.lock().as_ref().map(Mount::subtree).unwrap_or_default();
+        all.sort_by_key(|mount| mount.id);
+        all
     }
 
     /// `CLONE_NEWNS`: a copy of the tree; root and working directory of `fs` move to the copies of their mounts. In another

@@ -58,24 +58,27 @@ pub(super) fn copy_tree(
 ) -> Result<(Arc<Mount>, HashMap<u64, Arc<Mount>>)> {
     let top = copy_one(mount, root, how);
     let mut map = HashMap::from([(mount.id, top.clone())]);
-    let mut todo = vec![(mount.clone(), top.clone())];
-    while let Some((old, new)) = todo.pop().filter(|_| recursive) {
-        for child in old.children() {
-            let Some(place) = child.place.lock().clone() else {
-                continue;
-            };
-            let below = !Arc::ptr_eq(&old, mount) || root.is_ancestor_of(&place.dentry);
-            if !below || child.propagation.lock().unbindable {
-                continue;
-            }
-            let copy = copy_one(&child, &child.root, how);
-            link(&copy, &new, &place.dentry);
-            map.insert(child.id, copy.clone());
-            if map.len() > MOUNT_MAX {
-                return Err(Errno::ENOSPC);
-            }
-            todo.push((child, copy));
+    // Each with all below it before its next sibling: that is the order of the copies' numbers.
+    let below = |old: &Arc<Mount>, new: &Arc<Mount>| -> Vec<(Arc<Mount>, Arc<Mount>)> {
+        let children = old.children().into_iter().rev();
+        children.map(|child| (child, new.clone())).collect()
+    };
+    let mut todo = if recursive { below(mount, &top) } else { Vec::new() };
+    while let Some((child, new_parent)) = todo.pop() {
+        let Some(place) = child.place.lock().clone() else {
+            continue;
+        };
+        let hidden = Arc::ptr_eq(&new_parent, &top) && !root.is_ancestor_of(&place.dentry);
+        if hidden || child.propagation.lock().unbindable {
+            continue;
         }
+        let copy = copy_one(&child, &child.root, how);
+        link(&copy, &new_parent, &place.dentry);
+        map.insert(child.id, copy.clone());
+        if map.len() > MOUNT_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        todo.extend(below(&child, &copy));
     }
     Ok((top, map))
 }
