@@ -30,7 +30,7 @@ impl Log {
 
     /// A failure: to the log, and to standard error for people.
     pub fn error(&self, message: &str) {
-        eprintln!("runsc: {message}");
+        eprintln!("runsc: error: {message}");
         self.write("error", message);
     }
 

@@ -48,7 +48,7 @@ fn command_line() -> i32 {
     let log = match Log::open(&cli.globals) {
         Ok(log) => log,
         Err(e) => {
-            eprintln!("runsc: {e}");
+            eprintln!("runsc: error: {e}");
             return FAILED;
         }
     };
@@ -75,7 +75,7 @@ fn usage(e: &clap::Error) -> i32 {
             let paragraph = text.split("\n\n").next().unwrap_or(&text);
             let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
             eprintln!(
-                "runsc: {} (see runsc --help)",
+                "runsc: error: {} (see runsc --help)",
                 line.strip_prefix("error: ").unwrap_or(&line)
             );
             FAILED

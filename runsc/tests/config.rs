@@ -359,13 +359,43 @@ fn masked_and_readonly() {
         "cat /etc/passwd; ls -A /usr/lib; touch /etc/x 2>&1; echo 1 2>&1 >/proc/sys/net/ipv4/ip_forward; cat /no/such 2>&1",
     );
     b.spec["linux"]["maskedPaths"] = json!(["/etc/passwd", "/usr/share", "/no/such", "/proc/keys"]);
-    b.spec["linux"]["readonlyPaths"] = json!(["/etc", "/proc/sys", "/not/there"]);
+    b.spec["linux"]["readonlyPaths"] = json!(["etc", "/proc/sys", "/not/there", "nor/there"]);
     b.spec["process"]["args"][2] = json!(
         "wc -c </etc/passwd; ls -A /usr/share | wc -l; touch /etc/x 2>&1; (echo 1 >/proc/sys/net/ipv4/ip_forward) 2>&1"
     );
     let output = code_and_text(&b);
     assert!(output.starts_with("0\n0\n"), "{output}");
     assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+}
+
+/// As `setgroups(2)` leaves them: sorted, and doubled where they were given twice.
+#[test]
+fn groups() {
+    let mut b = Bundle::new("grep Groups /proc/self/status");
+    b.spec["process"]["user"]["additionalGids"] = json!([100, 7, 100]);
+    assert_eq!(
+        b.output().split_whitespace().collect::<Vec<_>>(),
+        ["Groups:", "7", "100", "100"]
+    );
+}
+
+/// Mounts are listed in the order in which they were made, also in a copy of the namespace.
+#[test]
+fn order_of_mounts() {
+    let list = "cut -d' ' -f5 /proc/self/mountinfo";
+    let mut b = Bundle::new(&format!("{list}; echo; unshare -m {list}"));
+    b.mount(json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts" }));
+    b.mount(json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs" }));
+    b.mount(json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "shm" }));
+    b.spec["process"]["capabilities"] =
+        json!({ "effective": ["CAP_SYS_ADMIN"], "permitted": ["CAP_SYS_ADMIN"], "bounding": ["CAP_SYS_ADMIN"] });
+    let output = b.output();
+    let (first, copy) = output.split_once("\n\n").unwrap();
+    let order = ["/", "/proc", "/dev", "/tmp", "/host", "/dev/pts", "/sys", "/dev/shm"];
+    assert_eq!(first.lines().collect::<Vec<_>>(), order);
+    // Each mount with all below it before its next sibling.
+    let order = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/tmp", "/host", "/sys"];
+    assert_eq!(copy.lines().collect::<Vec<_>>(), order);
 }
 
 /// A mount that is there can get other flags, and a mount point can be a read-only path.

@@ -117,6 +117,16 @@ fn hostile_configurations() {
     b.refuses("/process/cwd", gone.clone(), &["process", "cwd"]);
     b.refuses("/process/user/uid", json!(-1), &["process.user.uid", "-1"]);
     b.refuses(
+        "/process/rlimits",
+        json!([{ "type": "RLIMIT_NOFILE", "soft": 5, "hard": u64::MAX }]),
+        &["error: ", "process.rlimits[0].hard", "RLIMIT_NOFILE", "not permitted"],
+    );
+    b.refuses(
+        "/process/capabilities",
+        json!({ "inheritable": ["CAP_KILL", "CAP_SYS_ADMIN"], "bounding": ["CAP_KILL"] }),
+        &["process.capabilities.inheritable", "CAP_SYS_ADMIN", "not permitted"],
+    );
+    b.refuses(
         "/process/user/uid",
         json!(4_294_967_295u32),
         &["process.user.uid", "4294967295"],
@@ -197,7 +207,11 @@ fn hostile_configurations() {
         json!([{ "type": "user" }]),
         &["linux.uidMappings", "missing"],
     );
-    b.refuses("/linux/maskedPaths", json!(["etc"]), &["linux.maskedPaths[0]", "etc"]);
+    b.refuses(
+        "/linux/maskedPaths",
+        json!(["../etc"]),
+        &["linux.maskedPaths[0]", "../etc"],
+    );
     b.refuses(
         "/linux/devices",
         json!([{ "path": "/dev/x", "type": "c", "major": -1 }]),

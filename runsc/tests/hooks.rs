@@ -122,6 +122,14 @@ fn inside() {
         1,
         &["error running hook startContainer[0] /bin/sh", "exit status 9", "why"],
     );
+    // One without an environment has the container's.
+    b.spec["hooks"]["startContainer"] = json!([
+        { "path": "/bin/sh", "args": ["sh", "-c", "test \"$ONE\" = two"] }
+    ]);
+    b.spec["process"]["env"].as_array_mut().unwrap().push(json!("ONE=two"));
+    b.spec["process"]["args"] = json!(["true"]);
+    b.output();
+    b.spec["process"]["args"] = json!(["touch", "/host/ran"]);
     let mut slow = shell("sleep 1000");
     slow["timeout"] = json!(1);
     b.spec["hooks"]["startContainer"] = json!([slow]);

@@ -3,6 +3,9 @@
 use sentry::boot::config::Capabilities;
 use serde_json::Value;
 
+use super::bad;
+use crate::error::Result;
+
 const NAMES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -72,9 +75,9 @@ pub fn drop_unknown(process: &mut Value, notes: &mut Vec<String>) {
 }
 
 /// Masks of a configuration's sets.
-pub fn masks(caps: Option<&oci_spec::runtime::LinuxCapabilities>) -> Capabilities {
+pub fn masks(caps: Option<&oci_spec::runtime::LinuxCapabilities>) -> Result<Capabilities> {
     let Some(caps) = caps else {
-        return Capabilities::default();
+        return Ok(Capabilities::default());
     };
     let mask = |set: &Option<oci_spec::runtime::Capabilities>| -> u64 {
         set.iter()
@@ -83,14 +86,26 @@ pub fn masks(caps: Option<&oci_spec::runtime::LinuxCapabilities>) -> Capabilitie
             .fold(0, |mask, bit| mask | bit)
     };
     let permitted = mask(caps.permitted());
-    Capabilities {
-        bounding: mask(caps.bounding()),
+    let (bounding, inheritable) = (mask(caps.bounding()), mask(caps.inheritable()));
+    // `capset(2)` refuses it once the bounding set is what it is to be.
+    if let Some(name) = NAMES
+        .iter()
+        .enumerate()
+        .find(|(bit, _)| inheritable & !bounding & (1 << bit) != 0)
+    {
+        return Err(bad(
+            "process.capabilities.inheritable",
+            format_args!("{} is not in the bounding set: operation not permitted", name.1),
+        ));
+    }
+    Ok(Capabilities {
+        bounding,
         effective: mask(caps.effective()) & permitted,
-        inheritable: mask(caps.inheritable()),
+        inheritable,
         permitted,
         // The kernel lets only what is permitted and inheritable be ambient.
-        ambient: mask(caps.ambient()) & permitted & mask(caps.inheritable()),
-    }
+        ambient: mask(caps.ambient()) & permitted & inheritable,
+    })
 }
 
 fn bit(name: &str) -> Option<u64> {

@@ -13,7 +13,8 @@ pub struct Hook {
     pub path: PathBuf,
     /// With the program's own name in front.
     pub args: Vec<String>,
-    pub env: Vec<String>,
+    /// None: that of the process that starts it.
+    pub env: Option<Vec<String>>,
     pub timeout_s: Option<u64>,
 }
 
@@ -68,8 +69,8 @@ fn one(field: &str, hook: &oci_spec::runtime::Hook) -> Result<Hook> {
         ));
     }
     let args = hook.args().clone().unwrap_or_default();
-    let env = hook.env().clone().unwrap_or_default();
-    for (name, list) in [("args", &args), ("env", &env)] {
+    let env = hook.env().clone();
+    for (name, list) in [("args", args.as_slice()), ("env", env.as_deref().unwrap_or_default())] {
         for (i, text) in list.iter().enumerate() {
             check_string(format!("{field}.{name}[{i}]"), text)?;
         }

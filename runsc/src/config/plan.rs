@@ -272,9 +272,14 @@ fn host_name(field: &str, name: Option<&str>) -> Result<String> {
 
 fn paths(field: &str, list: Option<&[String]>) -> Result<Vec<String>> {
     let list = list.unwrap_or_default();
+    // Relative ones are none to the specification; runc takes them from the root.
+    let absolute = |path: &str| match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("/{path}"),
+    };
     list.iter()
         .enumerate()
-        .map(|(i, path)| container_path(format_args!("linux.{field}[{i}]"), path))
+        .map(|(i, path)| container_path(format_args!("linux.{field}[{i}]"), &absolute(path)))
         .collect()
 }
 

@@ -9,6 +9,9 @@ use crate::error::Result;
 /// Linux gives a program no more than this for its arguments and environment together, with any stack limit.
 const MAX_STRINGS: usize = 6 << 20;
 
+/// The largest `fs.nr_open` that a 64-bit Linux can be given.
+const MAX_NR_OPEN: u64 = 0x7fff_ffc0;
+
 /// Checks and converts a process, of config.json or of an exec.
 pub fn process_config(process: &Process) -> Result<ProcessConfig> {
     let args = process.args().clone().unwrap_or_default();
@@ -75,7 +78,7 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         gid: user.gid(),
         additional_gids,
         umask,
-        capabilities: capabilities::masks(process.capabilities().as_ref()),
+        capabilities: capabilities::masks(process.capabilities().as_ref())?,
         rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj,
@@ -116,6 +119,13 @@ fn rlimits(list: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>> {
                     limit.soft(),
                     limit.hard()
                 ),
+            ));
+        }
+        // Beyond that `fs.nr_open` cannot be set: `setrlimit(2)` refuses it everywhere.
+        if limit.typ() == PosixRlimitType::RlimitNofile && limit.hard() > MAX_NR_OPEN {
+            return Err(bad(
+                format_args!("process.rlimits[{i}].hard"),
+                format_args!("{}: {}: operation not permitted", limit.typ(), limit.hard()),
             ));
         }
         limits.push((number, limit.soft(), limit.hard()));

@@ -39,7 +39,7 @@ fn run(dir: &Path, hook: &Hook, process: &ProcessConfig, state: &Value, record: 
     let process = ProcessConfig {
         program: Some(path),
         args,
-        env: hook.env.clone(),
+        env: hook.env.clone().unwrap_or_else(|| process.env.clone()),
         terminal: false,
         console_size: None,
         ..process.clone()

@@ -75,8 +75,10 @@ fn run_here(hook: &Hook, state: &Value) -> Result<()> {
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear();
-    for var in &hook.env {
+    if hook.env.is_some() {
+        command.env_clear();
+    }
+    for var in hook.env.iter().flatten() {
         let (name, value) = var.split_once('=').unwrap_or((var, ""));
         if !name.is_empty() {
             command.env(name, value);
