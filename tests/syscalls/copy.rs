@@ -41,6 +41,12 @@ tests::cases! {
         let mut at = 0;
         fails(ESPIPE, sendfile(open(c"c", O_CREAT | O_WRONLY), r, &mut at, 1));
     }
+    fn sendfile_wants_an_input_that_can_be_sought() {
+        let terminal = open(c"/dev/ptmx", O_RDWR | O_NOCTTY);
+        fails(EINVAL, sendfile(open(c"a", O_CREAT | O_WRONLY), terminal, null_mut(), 1));
+        ok_eq(sendfile(open(c"b", O_CREAT | O_WRONLY), open(c"/dev/zero", O_RDONLY), null_mut(), 3), 3);
+        eq(get(c"b"), [0; 3]);
+    }
     fn splice_file_to_pipe_to_file() {
         put(c"a", b"abcdef");
         let (a, b) = (open(c"a", O_RDONLY), open(c"b", O_RDWR | O_CREAT));

@@ -159,6 +159,11 @@ pub(in super::super) async fn sys_sendfile(
     {
         return Err(Errno::EINVAL.into());
     }
+    // What cannot be sought would lose its end of file when it is read once more to see whether there is more.
+    let seekable = input.mode.contains(FileMode::SEEK);
+    if !seekable && pipe_of(&output).is_none() {
+        return Err(Errno::EINVAL.into());
+    }
     let nowait = output.nonblock();
     let mut from = End {
         file: input,
@@ -171,7 +176,7 @@ pub(in super::super) async fn sys_sendfile(
         nowait,
     };
     let len = count.min(abi::conv::size(MAX_RW_COUNT));
-    let result = pump(cx, &mut from, &mut to, len, true).await;
+    let result = pump(cx, &mut from, &mut to, len, seekable).await;
     write_offset(cx, offset, from.at)?;
     result
 }
