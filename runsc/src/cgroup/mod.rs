@@ -165,11 +165,21 @@ pub fn remove(cgroup: &CgroupRecord) {
         // A process that has just ended may be counted for a moment longer.
         for _ in 0..50 {
             match fs::remove_dir(dir) {
-                Err(e) if e.kind() == ErrorKind::ResourceBusy => std::thread::sleep(Duration::from_millis(10)),
+                Err(e) if e.kind() == ErrorKind::ResourceBusy && !has_groups(dir) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 _ => break,
             }
         }
     }
+}
+
+/// Whether there are groups below it: other containers', which may live on for long.
+fn has_groups(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .into_iter()
+        .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
 /// The group's path: absolute ones begin at a hierarchy's top, others at this process's own group.
