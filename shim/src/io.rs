@@ -1,20 +1,18 @@
-//! Standard streams of a container's process: fifos that containerd made, files, or a terminal.
+//! Standard streams of a container's process: fifos that containerd made, files, a logger, or a terminal between it and these.
 
 use std::fs::{File, OpenOptions};
-use std::io::{IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::thread::JoinHandle;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use containerd_shim::{Error, Result};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use rustix::termios::Winsize;
 
-use crate::tasks::lock;
+use crate::children::lock;
+use crate::console::{self, Console};
+use crate::logger::{self, Owner};
+
+/// How long the rest of a terminal's output may take when a process is deleted.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What containerd asked for.
 #[derive(Clone, Default)]
@@ -23,43 +21,63 @@ pub struct Wanted {
     pub stdin: String,
     pub stdout: String,
     pub stderr: String,
+    pub owner: Owner,
 }
 
-/// The shim's side of them, for as long as the process lives.
+/// The shim's side of them, until the process is deleted.
 #[derive(Default)]
 pub struct Io {
     /// Keeps the input open until containerd closes it.
     stdin: Mutex<Option<File>>,
-    /// Both ends of the outputs: whoever reads them may go and come back.
+    /// Both ends of the fifos: whoever reads them may go and come back.
     outputs: Mutex<Vec<File>>,
-    console: Mutex<Option<File>>,
-    copier: Mutex<Option<JoinHandle<()>>>,
+    console: Mutex<Option<Console>>,
+}
+
+/// Where output goes.
+struct Output {
+    writer: File,
+    /// Of a fifo.
+    keeper: Option<File>,
 }
 
 fn bad(path: &str, e: impl std::fmt::Display) -> Error {
     Error::Other(format!("standard streams: {path}: {e}"))
 }
 
-/// A fifo opened so that neither end is missed, or a file.
-fn output(path: &str) -> Result<Option<(File, File)>> {
-    if path.is_empty() {
-        return Ok(None);
-    }
+/// A fifo, opened so that neither end is missed, or a file.
+fn output(path: &str) -> Result<Option<Output>> {
     let (name, file) = match path.split_once("://") {
+        _ if path.is_empty() => return Ok(None),
         Some(("file", name)) => (name, true),
         Some(("fifo", name)) => (name, false),
         Some((other, _)) => return Err(bad(path, format_args!("{other} is not supported"))),
         None => (path, false),
     };
     let open = |options: &mut OpenOptions| options.open(name).map_err(|e| bad(path, e));
-    let keeper = match file {
-        true => open(OpenOptions::new().append(true).create(true))?,
-        false => open(OpenOptions::new().read(true).write(true))?,
-    };
+    if file {
+        let writer = open(OpenOptions::new().append(true).create(true))?;
+        return Ok(Some(Output { writer, keeper: None }));
+    }
+    let keeper = open(OpenOptions::new().read(true).write(true))?;
     let writer = open(OpenOptions::new().append(true))?;
-    Ok(Some((keeper, writer)))
+    Ok(Some(Output {
+        writer,
+        keeper: Some(keeper),
+    }))
 }
 
+/// Both outputs; a logger takes them together.
+fn outputs(wanted: &Wanted) -> Result<[Option<Output>; 2]> {
+    let Some(address) = wanted.stdout.strip_prefix("binary://") else {
+        let stderr = if wanted.terminal { "" } else { &wanted.stderr };
+        return Ok([output(&wanted.stdout)?, output(stderr)?]);
+    };
+    let logger = logger::start(address, &wanted.owner)?;
+    Ok([logger.stdout, logger.stderr].map(|writer| Some(Output { writer, keeper: None })))
+}
+
+/// The end to read, and the one that keeps it open.
 fn input(path: &str) -> Result<Option<(File, File)>> {
     if path.is_empty() {
         return Ok(None);
@@ -67,64 +85,50 @@ fn input(path: &str) -> Result<Option<(File, File)>> {
     let name = path.strip_prefix("fifo://").unwrap_or(path);
     let open = |options: &mut OpenOptions| options.open(name).map_err(|e| bad(path, e));
     let keeper = open(OpenOptions::new().read(true).write(true))?;
-    Ok(Some((keeper, open(OpenOptions::new().read(true))?)))
-}
-
-/// Where a new terminal's master end is received.
-pub struct ConsoleSocket {
-    listener: UnixListener,
-    pub path: PathBuf,
+    Ok(Some((open(OpenOptions::new().read(true))?, keeper)))
 }
 
 impl Io {
-    /// Gives a command its streams; with a terminal, the socket to name to it.
-    pub fn prepare(
-        wanted: &Wanted,
-        dir: &Path,
-        name: &str,
-        command: &mut Command,
-    ) -> Result<(Io, Option<ConsoleSocket>)> {
+    /// Gives a command its streams; with a terminal, the socket that it was told.
+    pub fn prepare(wanted: &Wanted, command: &mut Command) -> Result<(Io, Option<console::Socket>)> {
         let io = Io::default();
         if wanted.terminal {
-            let path = dir.join(format!("{name}.pty"));
-            let _ = std::fs::remove_file(&path);
-            let listener = UnixListener::bind(&path).map_err(|e| bad(&path.display().to_string(), e))?;
-            command.arg("--console-socket").arg(&path);
-            return Ok((io, Some(ConsoleSocket { listener, path })));
+            let socket = console::Socket::new()?;
+            command.arg("--console-socket").arg(&socket.path);
+            return Ok((io, Some(socket)));
         }
-        if let Some((keeper, reader)) = input(&wanted.stdin)? {
-            command.stdin(Stdio::from(reader));
+        if let Some((reader, keeper)) = input(&wanted.stdin)? {
+            command.stdin(reader);
             *lock(&io.stdin) = Some(keeper);
         }
-        for (path, error) in [(&wanted.stdout, false), (&wanted.stderr, true)] {
-            let Some((keeper, writer)) = output(path)? else {
-                continue;
-            };
-            lock(&io.outputs).push(keeper);
-            match error {
-                false => command.stdout(writer),
-                true => command.stderr(writer),
-            };
+        let [stdout, stderr] = outputs(wanted)?;
+        if let Some(stdout) = stdout {
+            command.stdout(stdout.writer);
+            lock(&io.outputs).extend(stdout.keeper);
+        }
+        if let Some(stderr) = stderr {
+            command.stderr(stderr.writer);
+            lock(&io.outputs).extend(stderr.keeper);
         }
         Ok((io, None))
     }
 
-    /// Takes the terminal that `runsc` has sent, and copies between it and the fifos.
-    pub fn attach(&self, wanted: &Wanted, socket: &ConsoleSocket) -> Result<()> {
-        let failed = |e: std::io::Error| bad("console socket", e);
-        let (stream, _) = socket.listener.accept().map_err(failed)?;
-        let master = File::from(receive(&stream)?);
-        if let Some((keeper, mut from)) = input(&wanted.stdin)? {
-            let mut to = master.try_clone().map_err(failed)?;
-            *lock(&self.stdin) = Some(keeper);
-            std::thread::spawn(move || drop(copy(&mut from, &mut to)));
-        }
-        if let Some((keeper, mut to)) = output(&wanted.stdout)? {
-            let mut from = master.try_clone().map_err(failed)?;
-            lock(&self.outputs).push(keeper);
-            *lock(&self.copier) = Some(std::thread::spawn(move || drop(copy(&mut from, &mut to))));
-        }
-        *lock(&self.console) = Some(master);
+    /// Takes the terminal that `runsc` has sent.
+    pub fn attach(&self, wanted: &Wanted, socket: console::Socket) -> Result<()> {
+        let master = socket.receive()?;
+        let reader = match input(&wanted.stdin)? {
+            Some((reader, keeper)) => {
+                *lock(&self.stdin) = Some(keeper);
+                Some(reader)
+            }
+            None => None,
+        };
+        let [stdout, _] = outputs(wanted)?;
+        let writer = stdout.map(|stdout| {
+            lock(&self.outputs).extend(stdout.keeper);
+            stdout.writer
+        });
+        *lock(&self.console) = Some(Console::new(master, reader, writer)?);
         Ok(())
     }
 
@@ -133,59 +137,47 @@ impl Io {
     }
 
     pub fn resize(&self, width: u16, height: u16) -> Result<()> {
-        let size = Winsize {
-            ws_row: height,
-            ws_col: width,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
         match &*lock(&self.console) {
-            Some(console) => rustix::termios::tcsetwinsize(console, size).map_err(|e| bad("terminal", e)),
+            Some(console) => console.resize(width, height),
             None => Ok(()),
         }
     }
 
-    /// The process has ended: what it wrote goes out, and readers see the end.
-    pub fn finish(&self) {
-        if let Some(copier) = lock(&self.copier).take() {
-            // A reader that does not read must not keep the process's end from being told.
-            for _ in 0..500 {
-                if copier.is_finished() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
+    /// The process has ended: readers see the end of what it wrote when they have read all of it, also one that comes later.
+    pub fn finish(self: &Arc<Self>) {
+        self.close_stdin();
+        if let Some(console) = &*lock(&self.console) {
+            console.end_input();
         }
-        *lock(&self.stdin) = None;
-        *lock(&self.console) = None;
+        if self.release() {
+            return;
+        }
+        let io = Arc::downgrade(self);
+        std::thread::spawn(move || {
+            let mut pause = Duration::from_millis(2);
+            while io.upgrade().is_some_and(|io| !io.release()) {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(200));
+            }
+        });
+    }
+
+    /// Lets the fifos go that are read out; true if all are.
+    fn release(&self) -> bool {
+        if lock(&self.console).as_ref().is_some_and(Console::is_carrying) {
+            return false;
+        }
+        let mut outputs = lock(&self.outputs);
+        outputs.retain(|fifo| rustix::io::ioctl_fionread(fifo).is_ok_and(|unread| unread > 0));
+        outputs.is_empty()
+    }
+
+    /// The process is deleted.
+    pub fn close(&self) {
+        self.close_stdin();
+        if let Some(console) = lock(&self.console).take() {
+            console.drain(PATIENCE);
+        }
         lock(&self.outputs).clear();
     }
-}
-
-/// Until the source ends; a terminal's end is an error.
-fn copy(from: &mut File, to: &mut File) -> std::io::Result<()> {
-    let mut buf = vec![0; 32 << 10];
-    loop {
-        match from.read(&mut buf)? {
-            0 => return Ok(()),
-            n => to.write_all(buf.get(..n).unwrap_or_default())?,
-        }
-    }
-}
-
-fn receive(stream: &UnixStream) -> Result<OwnedFd> {
-    let mut name = [0; 256];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(&mut name)], &mut control, flags)
-        .map_err(|e| bad("console socket", e))?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut fds) = message
-            && let Some(fd) = fds.next()
-        {
-            return Ok(fd);
-        }
-    }
-    Err(bad("console socket", "no terminal came"))
 }

@@ -2,17 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+mod children;
+mod console;
+mod container;
+mod ending;
 mod events;
 mod io;
+mod logger;
 mod options;
+mod rootfs;
 mod runsc;
 mod service;
+mod stats;
 mod task;
-mod tasks;
 
 fn main() {
     let config = containerd_shim::Config {
-        // Every child has a thread that waits for it: see `tasks.rs`.
+        // Every child has a thread that waits for it: see `children.rs`.
         no_reaper: true,
         ..containerd_shim::Config::default()
     };

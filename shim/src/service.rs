@@ -1,5 +1,6 @@
 //! Starting a shim, and removing what a killed one left.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,28 +9,33 @@ use containerd_shim::api::DeleteResponse;
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::publisher::RemotePublisher;
 use containerd_shim::util::{convert_to_timestamp, write_address};
-use containerd_shim::{Config, Error, ExitSignal, Flags, Result, Shim, StartOpts, spawn};
+use containerd_shim::{Config, Error, ExitSignal, Flags, Result, Shim, StartOpts, socket_address, spawn};
 
 use crate::events::Events;
-use crate::options;
 use crate::runsc::Runsc;
-use crate::task::Tasks;
+use crate::task::{PID_FILE, Tasks};
+use crate::{options, rootfs};
 
 pub struct Service {
     exit: Arc<ExitSignal>,
     id: String,
     namespace: String,
     bundle: String,
+    /// containerd's.
+    address: String,
+    /// The shim's own, while it serves.
+    socket: String,
 }
 
 /// How `runsc` was called for a container, for whoever has to clean up.
 const OPTIONS: &str = "runsc-options";
 
 /// Keeps the options of a container in its bundle.
-pub fn keep_options(bundle: &Path, sent: Option<&Any>) {
+pub fn keep_options(bundle: &Path, sent: Option<&Any>) -> Result<()> {
     use containerd_shim::protos::protobuf::Message;
     let bytes = sent.and_then(|any| any.write_to_bytes().ok()).unwrap_or_default();
-    let _ = std::fs::write(bundle.join(OPTIONS), bytes);
+    let path = bundle.join(OPTIONS);
+    std::fs::write(&path, bytes).map_err(|e| Error::Other(format!("{}: {e}", path.display())))
 }
 
 fn kept_options(bundle: &Path) -> Option<Any> {
@@ -55,6 +61,19 @@ fn group(bundle: &Path, id: &str) -> Result<String> {
     Ok(first.unwrap_or(id).to_owned())
 }
 
+/// The socket of a shim that was killed.
+fn remove_dead(address: &str) {
+    let path = path(address);
+    let connected = UnixStream::connect(path);
+    if connected.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn path(address: &str) -> &str {
+    address.strip_prefix("unix://").unwrap_or(address)
+}
+
 impl Shim for Service {
     type T = Tasks;
 
@@ -64,14 +83,22 @@ impl Shim for Service {
             id: args.id.clone(),
             namespace: args.namespace.clone(),
             bundle: args.bundle.clone(),
+            address: args.address.clone(),
+            socket: args.socket.clone(),
         }
     }
 
     fn start_shim(&mut self, opts: StartOpts) -> Result<String> {
         // containerd calls with the bundle as working directory.
         let group = group(Path::new("."), &opts.id)?;
-        let (_, address) = spawn(opts, &group, Vec::new())?;
+        let (pid, address) = spawn(opts, &group, Vec::new())?;
         write_address(&address)?;
+        // A shim that found another for its pod has gone again.
+        if Path::new(&format!("/proc/{pid}")).exists()
+            && let Err(e) = containerd_shim::cgroup::set_cgroup_and_oom_score(pid)
+        {
+            eprintln!("cgroup and oom score of the shim: {e}");
+        }
         Ok(address)
     }
 
@@ -81,11 +108,15 @@ impl Shim for Service {
             bundle => PathBuf::from(bundle),
         };
         let options = options::read(kept_options(&bundle).as_ref())?;
-        let runsc = Runsc::new(options, &self.namespace, &bundle);
-        runsc.run(&["delete", "--force", &self.id])?;
-        let rootfs = bundle.join("rootfs");
-        let _ = containerd_shim::mount::umount_recursive(rootfs.to_str(), 2);
+        let pid = std::fs::read_to_string(bundle.join(PID_FILE));
+        let deleted = Runsc::new(options, &self.namespace, &bundle).run(&["delete", "--force", &self.id]);
+        rootfs::take_down(&bundle.join("rootfs"));
+        if let Ok(group) = group(&bundle, &self.id) {
+            remove_dead(&socket_address(&self.address, &self.namespace, &group));
+        }
+        deleted?;
         let mut response = DeleteResponse::new();
+        response.set_pid(pid.ok().and_then(|pid| pid.trim().parse().ok()).unwrap_or(0));
         response.set_exit_status(137);
         response.set_exited_at(convert_to_timestamp(Some(SystemTime::now().into())));
         Ok(response)
@@ -93,6 +124,8 @@ impl Shim for Service {
 
     fn wait(&mut self) {
         self.exit.wait();
+        // The bundle, where its address is written down, may be gone before the shim.
+        let _ = std::fs::remove_file(path(&self.socket));
     }
 
     fn create_task_service(&self, _publisher: RemotePublisher) -> Self::T {

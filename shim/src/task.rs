@@ -1,25 +1,29 @@
 //! containerd's task service: one function per call.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use containerd_shim::api;
 use containerd_shim::protos::api::{ProcessInfo, Status};
 use containerd_shim::protos::events::task as event;
 use containerd_shim::protos::protobuf::MessageField;
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
-use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim::protos::ttrpc::Code;
-use containerd_shim::util::{convert_to_any, convert_to_timestamp};
-use containerd_shim::{Error, ExitSignal, Task, TtrpcContext, TtrpcResult, warn};
+use containerd_shim::util::convert_to_any;
+use containerd_shim::{Error, ExitSignal, Task, TtrpcContext, TtrpcResult};
 
+use crate::children::{self, lock};
+use crate::container::{Container, Process, time};
 use crate::events::Events;
-use crate::io::{Io, Wanted};
+use crate::io::Wanted;
+use crate::logger::Owner;
 use crate::runsc::Runsc;
-use crate::tasks::{self, Ending, Exit, lock};
-use crate::{options, service};
+use crate::{options, rootfs, service, stats};
+
+/// Where a container's pid stands in its bundle, as with runc's shim.
+pub const PID_FILE: &str = "init.pid";
 
 /// The service.
 pub struct Tasks {
@@ -27,34 +31,6 @@ pub struct Tasks {
     events: Events,
     exit: Arc<ExitSignal>,
     containers: Mutex<HashMap<String, Arc<Container>>>,
-}
-
-/// A container.
-struct Container {
-    id: String,
-    bundle: PathBuf,
-    runsc: Runsc,
-    init: Arc<Process>,
-    execs: Mutex<HashMap<String, Arc<Process>>>,
-    paused: Mutex<bool>,
-}
-
-/// A process of a container: its first, or one of `exec`.
-struct Process {
-    /// Empty for the first.
-    exec_id: String,
-    wanted: Wanted,
-    /// `process` of a config.json, for one of `exec`.
-    spec: Vec<u8>,
-    running: Mutex<Running>,
-    ending: Ending,
-}
-
-#[derive(Default)]
-struct Running {
-    pid: u32,
-    started: bool,
-    io: Option<Arc<Io>>,
 }
 
 fn fault(code: Code, message: impl Into<String>) -> containerd_shim::protos::ttrpc::Error {
@@ -69,66 +45,6 @@ fn other(e: Error) -> containerd_shim::protos::ttrpc::Error {
     }
 }
 
-fn time(exit: Exit) -> MessageField<Timestamp> {
-    MessageField::some(convert_to_timestamp(Some(exit.at.into())))
-}
-
-impl Process {
-    fn new(exec_id: &str, wanted: Wanted, spec: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self {
-            exec_id: exec_id.to_owned(),
-            wanted,
-            spec,
-            running: Mutex::default(),
-            ending: Ending::default(),
-        })
-    }
-
-    fn pid(&self) -> u32 {
-        lock(&self.running).pid
-    }
-
-    fn status(&self) -> Status {
-        let running = lock(&self.running);
-        match (self.ending.get(), running.started) {
-            (Some(_), _) => Status::STOPPED,
-            (None, true) => Status::RUNNING,
-            (None, false) => Status::CREATED,
-        }
-    }
-
-    /// Runs a `create` or `exec` with the streams that containerd wants; gives the pid that it wrote down.
-    fn launch(&self, container: &Runsc, dir: &Path, name: &str, args: &[&str]) -> Result<u32, Error> {
-        let pid_file = dir.join(format!("{name}.pid"));
-        let mut command = container.command(args.get(..1).unwrap_or_default());
-        command.arg("--pid-file").arg(&pid_file).current_dir(dir);
-        let (io, socket) = Io::prepare(&self.wanted, dir, name, &mut command)?;
-        command.args(args.get(1..).unwrap_or_default());
-        let result = container.finish(&mut command, &[]);
-        // What the command still has of the streams, such as the fifos' ends, must not outlive it here.
-        drop(command);
-        if let Some(socket) = &socket {
-            let _ = std::fs::remove_file(&socket.path);
-        }
-        result?;
-        if let Some(socket) = socket {
-            io.attach(&self.wanted, &socket)?;
-        }
-        let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
-        let pid: u32 = text.trim().parse()?;
-        // From here on it is this shim's child, and waited for.
-        tasks::track(pid.cast_signed());
-        let mut running = lock(&self.running);
-        running.pid = pid;
-        running.io = Some(Arc::new(io));
-        Ok(pid)
-    }
-
-    fn io(&self) -> Option<Arc<Io>> {
-        lock(&self.running).io.clone()
-    }
-}
-
 impl Tasks {
     pub fn new(namespace: String, events: Events, exit: Arc<ExitSignal>) -> Self {
         Self {
@@ -136,6 +52,13 @@ impl Tasks {
             events,
             exit,
             containers: Mutex::default(),
+        }
+    }
+
+    fn owner(&self, id: &str) -> Owner {
+        Owner {
+            id: id.to_owned(),
+            namespace: self.namespace.clone(),
         }
     }
 
@@ -150,67 +73,9 @@ impl Tasks {
             let init = container.init.clone();
             return Ok((container, init));
         }
-        let found = lock(&container.execs).get(exec_id).cloned();
+        let found = container.exec(exec_id);
         let process = found.ok_or_else(|| fault(Code::NOT_FOUND, format!("process {exec_id} not found")))?;
         Ok((container, process))
-    }
-
-    /// Waits for a process in a thread, and tells its end.
-    fn watch(&self, container: &Arc<Container>, process: &Arc<Process>) {
-        let (events, container, process) = (self.events.clone(), container.clone(), process.clone());
-        std::thread::spawn(move || {
-            let pid = process.pid();
-            let code = tasks::wait(pid.cast_signed());
-            if let Some(io) = process.io() {
-                io.finish();
-            }
-            let exit = process.ending.set(code);
-            let id = match process.exec_id.as_str() {
-                "" => container.id.clone(),
-                exec => exec.to_owned(),
-            };
-            events.send(event::TaskExit {
-                container_id: container.id.clone(),
-                id,
-                pid,
-                exit_status: exit.code,
-                exited_at: time(exit),
-                ..event::TaskExit::default()
-            });
-        });
-    }
-
-    /// Tells when memory runs out in a container that has a limit.
-    fn watch_memory(&self, container: &Arc<Container>) {
-        let text = std::fs::read(container.bundle.join("config.json")).unwrap_or_default();
-        let config: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let limit = config["linux"]["resources"]["memory"]["limit"].as_i64();
-        if limit.is_none_or(|limit| limit <= 0) {
-            return;
-        }
-        let child = container.runsc.stream(&["events", "--interval", "24h", &container.id]);
-        let Ok(mut child) = child else { return };
-        let (events, id) = (self.events.clone(), container.id.clone());
-        std::thread::spawn(move || {
-            use std::io::BufRead;
-            let pid = child.id().cast_signed();
-            for line in child
-                .stdout
-                .take()
-                .into_iter()
-                .flat_map(|out| std::io::BufReader::new(out).lines())
-            {
-                let Ok(line) = line else { break };
-                let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                if line["type"] == "oom" {
-                    events.send(event::TaskOOM {
-                        container_id: id.clone(),
-                        ..event::TaskOOM::default()
-                    });
-                }
-            }
-            let _ = tasks::wait(pid);
-        });
     }
 }
 
@@ -225,30 +90,26 @@ impl Task for Tasks {
         let bundle = PathBuf::from(&req.bundle);
         let sent = req.options.as_ref();
         let options = options::read(sent).map_err(other)?;
-        service::keep_options(&bundle, sent);
+        service::keep_options(&bundle, sent).map_err(other)?;
         let rootfs = bundle.join("rootfs");
-        if !req.rootfs.is_empty() {
-            std::fs::create_dir_all(&rootfs).map_err(|e| fault(Code::UNKNOWN, format!("{}: {e}", rootfs.display())))?;
-        }
-        let unmount = || {
-            let _ = containerd_shim::mount::umount_recursive(rootfs.to_str(), 2);
-        };
-        for mount in &req.rootfs {
-            let kind = Some(mount.type_.as_str()).filter(|t| !t.is_empty());
-            let source = Some(mount.source.as_str()).filter(|s| !s.is_empty());
-            let mounted = containerd_shim::mount::mount_rootfs(kind, source, &mount.options, &rootfs);
-            mounted.inspect_err(|_| unmount()).map_err(other)?;
-        }
+        rootfs::set_up(&req.rootfs, &rootfs).map_err(other)?;
         let wanted = Wanted {
             terminal: req.terminal,
             stdin: req.stdin.clone(),
             stdout: req.stdout.clone(),
             stderr: req.stderr.clone(),
+            owner: self.owner(&req.id),
         };
         let runsc = Runsc::new(options, &self.namespace, &bundle);
         let init = Process::new("", wanted, Vec::new());
-        let launched = init.launch(&runsc, &bundle, "init", &["create", "--bundle", &req.bundle, &req.id]);
-        let pid = launched.inspect_err(|_| unmount()).map_err(other)?;
+        let args = ["--bundle", &req.bundle, &req.id];
+        let launched = init.launch(&runsc, &bundle.join(PID_FILE), "create", &args);
+        let pid = launched.map_err(|e| {
+            // There may be a container without its terminal.
+            let _ = runsc.run(&["delete", "--force", &req.id]);
+            rootfs::take_down(&rootfs);
+            other(e)
+        })?;
         let container = Arc::new(Container {
             id: req.id.clone(),
             bundle,
@@ -256,6 +117,7 @@ impl Task for Tasks {
             init,
             execs: Mutex::default(),
             paused: Mutex::default(),
+            memory: Mutex::default(),
         });
         lock(&self.containers).insert(req.id.clone(), container.clone());
         self.events.send(event::TaskCreate {
@@ -273,7 +135,7 @@ impl Task for Tasks {
             pid,
             ..event::TaskCreate::default()
         });
-        self.watch(&container, &container.init);
+        container.watch(&container.init, &self.events);
         Ok(api::CreateTaskResponse {
             pid,
             ..api::CreateTaskResponse::default()
@@ -282,33 +144,38 @@ impl Task for Tasks {
 
     fn start(&self, _ctx: &TtrpcContext, req: api::StartRequest) -> TtrpcResult<api::StartResponse> {
         let (container, process) = self.process(&req.id, &req.exec_id)?;
+        let _order = lock(&process.order);
+        if process.is_started() {
+            return Err(fault(Code::FAILED_PRECONDITION, "process is started already"));
+        }
         let pid = if req.exec_id.is_empty() {
             container.runsc.run(&["start", &req.id]).map_err(other)?;
-            lock(&process.running).started = true;
+            process.set_started();
             self.events.send(event::TaskStart {
                 container_id: req.id,
                 pid: process.pid(),
                 ..event::TaskStart::default()
             });
-            self.watch_memory(&container);
+            container.watch_memory(&self.events);
             process.pid()
         } else {
             let spec = container.bundle.join(format!("{}.process.json", req.exec_id));
             std::fs::write(&spec, &process.spec)
                 .map_err(|e| fault(Code::UNKNOWN, format!("{}: {e}", spec.display())))?;
             let file = spec.display().to_string();
-            let args = ["exec", "--detach", "--process", &file, &req.id];
-            let launched = process.launch(&container.runsc, &container.bundle, &req.exec_id, &args);
-            let _ = std::fs::remove_file(&spec);
+            let args = ["--detach", "--process", &file, &req.id];
+            let pid_file = container.bundle.join(format!("{}.pid", req.exec_id));
+            let launched = process.launch(&container.runsc, &pid_file, "exec", &args);
+            let _ = (std::fs::remove_file(&spec), std::fs::remove_file(&pid_file));
             let pid = launched.map_err(other)?;
-            lock(&process.running).started = true;
+            process.set_started();
             self.events.send(event::TaskExecStarted {
                 container_id: req.id,
                 exec_id: req.exec_id,
                 pid,
                 ..event::TaskExecStarted::default()
             });
-            self.watch(&container, &process);
+            container.watch(&process, &self.events);
             pid
         };
         Ok(api::StartResponse {
@@ -331,6 +198,7 @@ impl Task for Tasks {
             stdin: req.stdin,
             stdout: req.stdout,
             stderr: req.stderr,
+            owner: self.owner(&req.id),
         };
         let process = Process::new(&req.exec_id, wanted, req.spec.value.clone());
         execs.insert(req.exec_id.clone(), process);
@@ -384,7 +252,7 @@ impl Task for Tasks {
             return Err(gone());
         }
         if !req.exec_id.is_empty() {
-            if !lock(&process.running).started {
+            if !process.is_started() {
                 return Err(fault(Code::FAILED_PRECONDITION, "process is not started"));
             }
             let pid = nix::unistd::Pid::from_raw(process.pid().cast_signed());
@@ -398,7 +266,13 @@ impl Task for Tasks {
         args.extend(req.all.then_some("--all"));
         args.extend([req.id.as_str(), &signal]);
         match container.runsc.run(&args) {
-            Err(e) if e.to_string().contains("not running") => Err(gone()),
+            Err(e)
+                if ["not running", "does not exist"]
+                    .iter()
+                    .any(|words| e.to_string().contains(words)) =>
+            {
+                Err(gone())
+            }
             other_result => other_result.map(|()| api::Empty::new()).map_err(other),
         }
     }
@@ -414,14 +288,11 @@ impl Task for Tasks {
                 ));
             }
             container.runsc.run(&["delete", "--force", &req.id]).map_err(other)?;
-            let rootfs = container.bundle.join("rootfs");
-            if let Err(e) = containerd_shim::mount::umount_recursive(rootfs.to_str(), 2) {
-                warn!("unmount {}: {e}", rootfs.display());
-            }
+            container.stop_watching_memory();
+            rootfs::take_down(&container.bundle.join("rootfs"));
             lock(&self.containers).remove(&req.id);
-            tasks::reap_orphans();
         } else {
-            if exit.is_none() && lock(&process.running).started {
+            if exit.is_none() && process.is_started() {
                 return Err(fault(
                     Code::FAILED_PRECONDITION,
                     format!("process {} runs", req.exec_id),
@@ -429,6 +300,8 @@ impl Task for Tasks {
             }
             lock(&container.execs).remove(&req.exec_id);
         }
+        process.close();
+        children::reap_orphans();
         let mut response = api::DeleteResponse {
             pid: process.pid(),
             ..api::DeleteResponse::default()
@@ -451,11 +324,16 @@ impl Task for Tasks {
 
     fn pids(&self, _ctx: &TtrpcContext, req: api::PidsRequest) -> TtrpcResult<api::PidsResponse> {
         let container = self.container(&req.id)?;
-        let text = container
-            .runsc
-            .output(&["ps", "--format", "json", &req.id])
-            .map_err(other)?;
-        let pids: Vec<u32> = serde_json::from_slice(&text).map_err(|e| other(e.into()))?;
+        let mut pids = vec![container.init.pid()];
+        // With no process at all, a containerd that was restarted would take the shim for one without a container, and remove it together
+        // with the exit code that nobody has fetched.
+        if container.init.ending.get().is_none() {
+            let text = container
+                .runsc
+                .output(&["ps", "--format", "json", &req.id])
+                .map_err(other)?;
+            pids = serde_json::from_slice(&text).map_err(|e| other(e.into()))?;
+        }
         let processes = pids.into_iter().map(|pid| ProcessInfo {
             pid,
             ..ProcessInfo::default()
@@ -511,16 +389,17 @@ impl Task for Tasks {
 
     fn update(&self, _ctx: &TtrpcContext, req: api::UpdateTaskRequest) -> TtrpcResult<api::Empty> {
         let container = self.container(&req.id)?;
-        let mut command = container.runsc.command(&["update", "--resources", "-", &req.id]);
-        command.stdin(Stdio::piped());
-        let result = container.runsc.finish(&mut command, &req.resources.value);
+        let result = container
+            .runsc
+            .feed(&["update", "--resources", "-", &req.id], &req.resources.value);
         result.map(|_| api::Empty::new()).map_err(other)
     }
 
     fn stats(&self, _ctx: &TtrpcContext, req: api::StatsRequest) -> TtrpcResult<api::StatsResponse> {
         let container = self.container(&req.id)?;
-        let group = containerd_shim::cgroup::get_cgroup(container.init.pid()).map_err(other)?;
-        let metrics = containerd_shim::cgroup::collect_metrics(&group).map_err(other)?;
+        let text = container.runsc.output(&["events", "--stats", &req.id]).map_err(other)?;
+        let line = serde_json::from_slice(&text).map_err(|e| other(e.into()))?;
+        let metrics = stats::metrics(&line);
         let stats: Any = convert_to_any(Box::new(metrics)).map_err(other)?;
         Ok(api::StatsResponse {
             stats: MessageField::some(stats),
@@ -539,6 +418,7 @@ impl Task for Tasks {
 
     fn shutdown(&self, _ctx: &TtrpcContext, _req: api::ShutdownRequest) -> TtrpcResult<api::Empty> {
         if lock(&self.containers).is_empty() {
+            self.events.flush(Duration::from_secs(2));
             self.exit.signal();
         }
         Ok(api::Empty::new())

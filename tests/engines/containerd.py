@@ -8,27 +8,41 @@ from common import Terminal, contains, equal, run, until
 
 
 class Engine:
+    level = "info"
+
     def __init__(self, runsc, directory, group):
         self.runsc, self.directory, self.group = runsc, directory, group
         self.env = {**os.environ, "CONTAINERD_ADDRESS": f"{directory}/c.sock", "CONTAINERD_NAMESPACE": group}
         self.daemon = None
+        # What makes `ctr run` use the runtime, and where that keeps its state.
+        self.root = f"{directory}/runsc"
+        self.runtime = ["--runc-binary", runsc, "--runc-root", self.root]
 
     def start(self, tar):
         d = self.directory
         with open(f"{d}/config.toml", "w") as file:
             file.write(f'version = 2\nroot = "{d}/root"\nstate = "{d}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
                        f'[grpc]\n  address = "{d}/c.sock"\n')
-        log = open(f"{d}/containerd.log", "w")
-        self.daemon = subprocess.Popen(["containerd", "--config", f"{d}/config.toml"], stdout=log, stderr=log)
-        until("containerd", lambda: subprocess.run(["ctr", "version"], env=self.env, capture_output=True).returncode == 0)
+        self.up()
         self.ctr("images", "import", oci_image(d, tar))
+
+    def up(self):
+        log = open(f"{self.directory}/containerd.log", "a")
+        command = ["containerd", "--config", f"{self.directory}/config.toml", "--log-level", self.level]
+        self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=self.env)
+        until("containerd", lambda: subprocess.run(["ctr", "version"], env=self.env, capture_output=True).returncode == 0)
+
+    def down(self):
+        """The way of a crash."""
+        self.daemon.kill()
+        self.daemon.wait()
 
     def ctr(self, *args, **more):
         return run("ctr", *args, env=self.env, **more)
 
     def run(self, *args, **more):
         """`ctr run` of the image with options, container name and command."""
-        return self.ctr("run", "--runc-binary", self.runsc, "--runc-root", f"{self.directory}/runsc", *args, **more)
+        return self.ctr("run", *self.runtime, *args, **more)
 
     def detached(self, name, *command, options=()):
         self.run("-d", *options, "docker.io/library/bb:latest", name, *command)
@@ -50,7 +64,7 @@ class Engine:
             self.ctr("task", "rm", "-f", name, code=None)
         for name in self.ctr("containers", "ls", "-q").split():
             self.ctr("containers", "rm", name)
-        equal(os.listdir(f"{self.directory}/runsc/{self.group}") if os.path.exists(f"{self.directory}/runsc/{self.group}") else [], [])
+        equal(os.listdir(f"{self.root}/{self.group}") if os.path.exists(f"{self.root}/{self.group}") else [], [])
 
     def stop(self):
         if self.daemon:
@@ -133,13 +147,27 @@ def check_signals(e):
 
 
 def check_terminal(e):
-    t = Terminal(["ctr", "run", "--rm", "-t", "--runc-binary", e.runsc, "--runc-root", f"{e.directory}/runsc", IMAGE, "tty", "sh"],
-                 e.env)
+    t = Terminal(["ctr", "run", "--rm", "-t", *e.runtime, IMAGE, "tty", "sh"], e.env)
     t.expect("# ")
     t.send("tty; echo on$((1+1)); exit 4\n")
     text, code = t.rest()
     contains(text, "/dev/", "on2")
     equal(code, 4)
+
+
+def check_terminal_of_exec(e):
+    e.detached("base", "sleep", "1000")
+    t = Terminal(["ctr", "task", "exec", "-t", "--exec-id", "tty", "base", "sh"], e.env)
+    t.expect("# ")
+    t.send("sh -c 'echo re''ady; exec cat'\n")
+    t.expect("ready")
+    t.send("word\n")
+    t.expect("word\r+\nword\r")
+    t.send("\x03")
+    t.expect("# ")
+    t.send("seq 50000; exit 6\n")
+    text, code = t.rest()
+    equal((code, text.count("\n50000\r")), (6, 1))
 
 
 def check_mounts(e):
@@ -151,10 +179,7 @@ def check_mounts(e):
 
 def check_restart_of_containerd(e):
     e.detached("stays", "sleep", "1000")
-    e.daemon.kill()
-    e.daemon.wait()
-    log = open(f"{e.directory}/containerd.log", "a")
-    e.daemon = subprocess.Popen(["containerd", "--config", f"{e.directory}/config.toml"], stdout=log, stderr=log)
-    until("containerd", lambda: subprocess.run(["ctr", "version"], env=e.env, capture_output=True).returncode == 0)
+    e.down()
+    e.up()
     until("the task", lambda: e.status("stays") == "RUNNING")
     equal(e.ctr("task", "exec", "--exec-id", "x", "stays", "echo", "still"), "still\n")

@@ -2,8 +2,7 @@
 //! container have a thread that waits; the rest (Gofers) are taken when they are found.
 
 use std::collections::HashSet;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::SystemTime;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -16,7 +15,9 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Held while a child of the standard library's runs, which waits for it itself.
-pub fn starting() -> RwLockReadGuard<'static, ()> {
+pub type Starting = RwLockReadGuard<'static, ()>;
+
+pub fn starting() -> Starting {
     STARTING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -53,46 +54,6 @@ pub fn reap_orphans() {
         for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
             if !tracked.contains(&pid) {
                 let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-            }
-        }
-    }
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Exit {
-    pub code: u32,
-    pub at: SystemTime,
-}
-
-/// The end of a process, for those that wait.
-#[derive(Default)]
-pub struct Ending {
-    exit: Mutex<Option<Exit>>,
-    changed: Condvar,
-}
-
-impl Ending {
-    pub fn get(&self) -> Option<Exit> {
-        *lock(&self.exit)
-    }
-
-    pub fn set(&self, code: u32) -> Exit {
-        let exit = Exit {
-            code,
-            at: SystemTime::now(),
-        };
-        *lock(&self.exit) = Some(exit);
-        self.changed.notify_all();
-        exit
-    }
-
-    pub fn wait(&self) -> Exit {
-        let mut exit = lock(&self.exit);
-        loop {
-            match *exit {
-                Some(exit) => return exit,
-                None => exit = self.changed.wait(exit).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
