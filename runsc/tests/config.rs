@@ -84,6 +84,34 @@ fn scheduling() {
     b.fails(1, &["process.ioPriority.priority", "8"]);
 }
 
+/// What the host mounts while the container runs is seen in a mount that follows, and only there, until it is unmounted.
+#[test]
+fn mounts_that_follow() {
+    let mut b = Bundle::new(
+        "ls /slave/sub /private/sub; touch /host/ready; until test -e /slave/sub/f; do sleep 0.02; done; cat /slave/sub/f; \
+         ls /private/sub; echo x >/slave/sub/g; touch /host/seen; until ! test -e /slave/sub/f; do sleep 0.02; done",
+    );
+    for (place, option) in [("/slave", "rslave"), ("/private", "rprivate")] {
+        b.mount(json!({ "destination": place, "type": "bind", "source": b.path("vol"), "options": ["rbind", option] }));
+    }
+    // In a mount namespace of its own, which goes with it.
+    let script = "set -e; mkdir vol; mount -t tmpfs t vol; mount --make-shared vol; mkdir vol/sub; \
+         \"$@\" & trap 'kill $!' TERM; until test -e ready; do sleep 0.02; done; mount -t tmpfs t vol/sub; echo 1 >vol/sub/f; \
+         until test -e seen; do sleep 0.02; done; cat vol/sub/g; umount --lazy vol/sub; wait $!";
+    let runsc = b.command(&["run", "c"]);
+    let output = Command::new("timeout")
+        .args(["20", "unshare", "--mount", "sh", "-c", script, "sh"])
+        .arg(runsc.get_program())
+        .args(runsc.get_args())
+        .current_dir(&b.dir)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text, "/private/sub:\n\n/slave/sub:\n1\nx\n");
+    b.left_nothing();
+}
+
 /// Limits that sysctls set are in force.
 #[test]
 fn sysctls_steer() {

@@ -21,6 +21,11 @@ pub fn make_private(mount: BorrowedFd<'_>) -> io::Result<()> {
     set(mount, 0, libc::MS_PRIVATE, true)
 }
 
+/// Lets what is mounted beneath its peers spread to the mount of a descriptor, and to all beneath it, but nothing back.
+pub fn make_slave(mount: BorrowedFd<'_>) -> io::Result<()> {
+    set(mount, 0, libc::MS_SLAVE, true)
+}
+
 fn set(mount: BorrowedFd<'_>, attributes: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attr = MountAttr {
         attr_set: attributes,

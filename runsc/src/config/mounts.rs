@@ -19,6 +19,8 @@ pub struct GoferMount {
     pub readonly: bool,
     /// Device nodes may be made in it.
     pub devices: bool,
+    /// What the host mounts beneath it later is served too.
+    pub follow: bool,
 }
 
 /// Options in the form of a mount.
@@ -28,6 +30,8 @@ pub struct Options {
     pub flags: u64,
     pub bind: bool,
     pub recursive: bool,
+    /// The last word on propagation was `slave` or `shared`.
+    pub follow: bool,
     pub data: Vec<String>,
 }
 
@@ -88,6 +92,7 @@ fn one(
             recursive: options.recursive,
             readonly: options.flags & MsFlags::MS_RDONLY.bits() != 0,
             devices: options.flags & MsFlags::MS_NODEV.bits() == 0,
+            follow: options.follow,
         });
         if !options.data.is_empty() {
             notes.push(format!(
@@ -163,8 +168,9 @@ fn options(field: &str, list: &[String]) -> Result<Options> {
             "strictatime" | "rstrictatime" => set(&mut out, MsFlags::MS_STRICTATIME),
             "sync" => set(&mut out, MsFlags::MS_SYNCHRONOUS),
             "dirsync" => set(&mut out, MsFlags::MS_DIRSYNC),
-            // What happens to mounts on the host afterwards does not reach the sandbox, whatever is asked.
-            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable" | "runbindable" => {}
+            // A mount made inside never reaches the host, whatever is asked.
+            "slave" | "rslave" | "shared" | "rshared" => out.follow = true,
+            "private" | "rprivate" | "unbindable" | "runbindable" => out.follow = false,
             "idmap" | "ridmap" => return Err(bad(field, "id-mapped mounts are not supported")),
             _ => out.data.push(option.clone()),
         }

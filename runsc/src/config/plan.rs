@@ -72,6 +72,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         recursive: true,
         readonly: root_readonly || globals.overlay2 != Overlay::None,
         devices: true,
+        follow: false,
     }];
     let mount_list = mounts::mounts(
         spec.mounts().as_deref().unwrap_or_default(),
@@ -177,6 +178,7 @@ pub fn overlay(
                 recursive: false,
                 readonly: false,
                 devices: true,
+                follow: false,
             });
             scratch.push(upper);
             SentryOverlay::Gofer(index)

@@ -64,7 +64,12 @@ fn prepare() -> Result<(Vec<OwnedFd>, Vec<(OwnedFd, GoferMount)>, OwnedFd)> {
 
 /// DESIGN S5: afterwards the mounts' roots are the only way to any file.
 fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
-    jail::private_mounts()?;
+    let follow = message.mounts.iter().any(|mount| mount.follow);
+    if follow {
+        jail::slave_mounts()?;
+    } else {
+        jail::private_mounts()?;
+    }
     let proc = jail::own_proc()?;
     for dir in &message.hide {
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -84,6 +89,12 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
         .map(|(i, mount)| Ok((tree((i, mount))?, mount.clone())))
         .collect::<Result<Vec<_>>>()?;
     jail::empty_root()?;
+    for (tree, mount) in mounts.iter().filter(|(_, mount)| mount.follow) {
+        // Mounts spread only to a namespace. Here this one has no name, like what hangs nowhere: it lies on the root's root.
+        let what = || format!("mount {}", mount.source.display());
+        platform::host::mount::make_slave(tree.as_fd()).context(what)?;
+        jail::move_mount(tree, "/").context(what)?;
+    }
     // The working directory is how the server names its own descriptors; nothing else of that procfs can be reached.
     let fds = rustix::fs::openat(
         &proc,

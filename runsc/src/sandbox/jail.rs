@@ -18,6 +18,12 @@ pub fn private_mounts() -> Result<()> {
         .context(|| "make mounts private")
 }
 
+/// The same, but what the host mounts in what it shares spreads to here.
+pub fn slave_mounts() -> Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .context(|| "make mounts slaves")
+}
+
 /// A procfs that shows this process's pid namespace, attached nowhere.
 pub fn own_proc() -> Result<OwnedFd> {
     let what = || "mount a procfs of the sandbox";
