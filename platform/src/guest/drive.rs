@@ -1,7 +1,7 @@
 //! The loop around a guest thread: what a context does alike, whichever way its thread is reached.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use abi::Errno;
@@ -12,6 +12,7 @@ use super::filter::advice_reaches_host;
 use super::kick::{Kick, Target};
 use super::memop::{in_guest, ranges};
 use super::process::HostProcess;
+use super::zygote::Zygote;
 use crate::{AddressSpace, BoxFuture, FaultInfo, MemOp, OpFailure, Trap};
 
 /// Why guest code stopped.
@@ -64,9 +65,11 @@ pub(crate) trait Driven: Sized + Send + 'static {
     /// Asks the guest side as often as needed until the goal is reached.
     fn poll_goal(&mut self, cx: &mut Context<'_>, goal: Goal<Self::Order>) -> Poll<Outcome<Self::Done>>;
 
-    /// Forks the zygote for `execve(2)`. The old process is never used again: its stub, its signal frames and its fds may be in
-    /// the hands of guest code that the new program, perhaps with more rights, must not meet.
-    fn fresh(&self) -> Result<BoxFuture<'static, Result<Self>>>;
+    /// See `Context::poll_fork`.
+    fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self>>;
+
+    /// Registers and floating-point state as after `execve`.
+    fn make_clean(&mut self);
 }
 
 /// What drives one guest thread.
@@ -81,6 +84,8 @@ pub(crate) struct Drive<D: Driven> {
     pub(crate) held: Option<Stop>,
     /// Interrupted before it ran; what is queued is carried out first.
     kicked: bool,
+    /// What its process was forked from, or the ancestor of that.
+    pub(crate) origin: Weak<Zygote<D>>,
     exec: Option<BoxFuture<'static, Result<D>>>,
 }
 
@@ -95,8 +100,16 @@ impl<D: Driven> Drive<D> {
             ops: VecDeque::new(),
             held: None,
             kicked: false,
+            origin: Weak::new(),
             exec: None,
         }
+    }
+
+    /// Forks the zygote for `execve(2)`. The old process is never used again: its stub, its signal frames and its fds may be in
+    /// the hands of guest code that the new program, perhaps with more rights, must not meet.
+    fn fresh(&self) -> Result<BoxFuture<'static, Result<D>>> {
+        let zygote = self.origin.upgrade().ok_or(Errno::EAGAIN)?;
+        Ok(Box::pin(async move { zygote.fork().await }))
     }
 
     pub(crate) fn space(&self) -> Arc<dyn AddressSpace> {
@@ -206,7 +219,7 @@ pub(crate) fn poll_flush<D: Driven>(context: &mut D, cx: &mut Context<'_>) -> Po
 pub(crate) fn poll_exec<D: Driven>(context: &mut D, cx: &mut Context<'_>) -> Poll<Result<Arc<dyn AddressSpace>>> {
     let mut exec = match context.drive().exec.take() {
         Some(exec) => exec,
-        None => context.fresh()?,
+        None => context.drive().fresh()?,
     };
     match exec.as_mut().poll(cx) {
         Poll::Pending => {

@@ -1,10 +1,14 @@
-//! The one process that all new address spaces are forked from.
+//! Processes that new address spaces are forked from.
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use abi::Errno;
 use abi::errno::Result;
 use parking_lot::Mutex;
+
+use super::drive::Driven;
+use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery};
 
 /// The zygote's context `C`, for one user at a time.
 pub(crate) struct Zygote<C>(Mutex<State<C>>);
@@ -85,5 +89,61 @@ impl<C> Drop for Loan<'_, C> {
         if let Some(context) = self.context.take() {
             self.zygote.put(Ok(context));
         }
+    }
+}
+
+impl<C: Driven> Zygote<C> {
+    /// It has come: what is forked from it finds back to it for its next program.
+    pub(crate) fn arrive(self: &Arc<Self>, context: Result<C>) {
+        self.put(context.map(|mut context| {
+            context.drive().origin = Arc::downgrade(self);
+            context
+        }));
+    }
+
+    /// A fresh process, its thread stopped.
+    pub(crate) async fn fork(&self) -> Result<C> {
+        let mut loan = self.borrow().await?;
+        let zygote = loan.get()?;
+        let mut child = std::future::poll_fn(|cx| zygote.poll_child(cx)).await?;
+        child.make_clean();
+        Ok(child)
+    }
+}
+
+impl<C: Driven + Context> Zygote<C> {
+    /// See `Platform::new_process`.
+    pub(crate) fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
+        Box::pin(async {
+            let mut context = self.fork().await?;
+            Ok((context.drive().space(), Box::new(context) as Box<dyn Context>))
+        })
+    }
+
+    /// See `Platform::nursery`.
+    pub(crate) fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>> {
+        Box::pin(async {
+            let mut context = self.fork().await?;
+            let space = context.drive().space();
+            let zygote = Arc::new(Zygote::starting());
+            zygote.arrive(Ok(context));
+            Ok(Arc::new(Branch { zygote, space }) as Arc<dyn Nursery>)
+        })
+    }
+}
+
+/// A zygote of some processes.
+struct Branch<C> {
+    zygote: Arc<Zygote<C>>,
+    space: Arc<dyn AddressSpace>,
+}
+
+impl<C: Driven + Context> Nursery for Branch<C> {
+    fn host_pid(&self) -> Option<i32> {
+        self.space.host_pid()
+    }
+
+    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
+        self.zygote.new_process()
     }
 }

@@ -17,6 +17,7 @@ use super::image::CALL;
 use super::thread::Thread;
 use super::tracer::{Gone, Tracer, errno};
 use crate::Vdso;
+use crate::guest::drive::Driven;
 use crate::guest::filter::{self, Kind};
 use crate::guest::fpu::Layout;
 use crate::guest::layout::{STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, TITLE_PAGE, VDSO_BASE};

@@ -1,7 +1,7 @@
 //! One guest thread as the Sentry's task drives it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 
 use abi::Errno;
@@ -13,14 +13,12 @@ use super::thread::{Done, Goal, Order, Reply, Request, Thread};
 use crate::guest::drive::{self, Drive, Driven, Outcome};
 use crate::guest::kick::Target;
 use crate::guest::layout::GUEST_END;
-use crate::{AddressSpace, BoxFuture, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
+use crate::{AddressSpace, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
 
 /// A guest thread.
 pub(super) struct PtContext {
     hub: Arc<Hub>,
     thread: Arc<Thread>,
-    /// What its process was forked from, or the ancestor of that.
-    pub(super) origin: Weak<super::Zygote>,
     drive: Drive<PtContext>,
     regs: Regs,
     /// Floating-point image (regset) of the last stop.
@@ -37,7 +35,6 @@ impl PtContext {
         let len = hub.facts.get().map_or(0, |facts| facts.xstate_len);
         PtContext {
             hub: Arc::clone(hub),
-            origin: Weak::new(),
             drive: Drive::new(&thread.process, thread.tid.unsigned_abs(), Arc::clone(&thread)),
             regs,
             xstate: vec![0; len],
@@ -45,13 +42,6 @@ impl PtContext {
             asked: None,
             thread,
         }
-    }
-
-    /// Registers and floating-point state as after `execve`.
-    pub(super) fn make_clean(&mut self) {
-        self.regs = drive::clean_regs();
-        let facts = self.hub.facts.get();
-        self.next_xstate = facts.map(|facts| facts.fpu.initial_regset(facts.xstate_len));
     }
 
     pub(super) fn space(&self) -> Arc<dyn AddressSpace> {
@@ -97,7 +87,7 @@ impl PtContext {
             Outcome::Done(Done::Born(child)) => {
                 // The host has copied the state of the last stop, not what was set since.
                 let mut context = PtContext::new(&self.hub, child, self.regs, self.next_xstate.clone());
-                context.origin.clone_from(&self.origin);
+                context.drive.origin.clone_from(&self.drive.origin);
                 context.xstate.clone_from(&self.xstate);
                 Ok(context)
             }
@@ -158,9 +148,14 @@ impl Driven for PtContext {
         }
     }
 
-    fn fresh(&self) -> Result<BoxFuture<'static, Result<PtContext>>> {
-        let zygote = self.origin.upgrade().ok_or(Errno::EAGAIN)?;
-        Ok(Box::pin(async move { super::fork(&zygote).await }))
+    fn poll_child(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<PtContext>> {
+        self.poll_born(cx, Order::Fork)
+    }
+
+    fn make_clean(&mut self) {
+        self.regs = drive::clean_regs();
+        let facts = self.hub.facts.get();
+        self.next_xstate = facts.map(|facts| facts.fpu.initial_regset(facts.xstate_len));
     }
 }
 

@@ -101,11 +101,7 @@ impl Hub {
         let zygote = self.zygote.lock().upgrade();
         let started = ptrace::accept_wakes().and_then(|()| boot::start(self));
         if let Some(zygote) = zygote {
-            let started = started.map(|mut context| {
-                context.origin = Arc::downgrade(&zygote);
-                context
-            });
-            zygote.put(started);
+            zygote.arrive(started);
         }
         true
     }

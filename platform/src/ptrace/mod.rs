@@ -15,10 +15,9 @@ use abi::errno::Result;
 
 use crate::guest::layout::GUEST_END;
 use crate::host::{process as host_process, ptrace};
-use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
+use crate::{BoxFuture, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
 use context::PtContext;
 use hub::Hub;
-use thread::Order;
 
 /// The name that `--platform` takes.
 pub const NAME: &str = "ptrace";
@@ -68,21 +67,11 @@ impl Platform for Ptrace {
     }
 
     fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
-        Box::pin(async {
-            let context = fork(&self.zygote).await?;
-            Ok((context.space(), Box::new(context) as Box<dyn Context>))
-        })
+        self.zygote.new_process()
     }
 
     fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>> {
-        Box::pin(async {
-            let mut context = fork(&self.zygote).await?;
-            let space = context.space();
-            let zygote = Arc::new(Zygote::starting());
-            context.origin = Arc::downgrade(&zygote);
-            zygote.put(Ok(context));
-            Ok(Arc::new(Branch { zygote, space }) as Arc<dyn Nursery>)
-        })
+        self.zygote.nursery()
     }
 
     fn wait(&self) -> bool {
@@ -103,36 +92,8 @@ impl Platform for Ptrace {
     }
 }
 
-/// A zygote of some processes.
-struct Branch {
-    zygote: Arc<Zygote>,
-    space: Arc<dyn AddressSpace>,
-}
-
-impl Nursery for Branch {
-    fn host_pid(&self) -> Option<i32> {
-        self.space.host_pid()
-    }
-
-    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
-        Box::pin(async {
-            let context = fork(&self.zygote).await?;
-            Ok((context.space(), Box::new(context) as Box<dyn Context>))
-        })
-    }
-}
-
 impl Drop for Ptrace {
     fn drop(&mut self) {
         self.hub.close();
     }
-}
-
-/// A fresh process, its thread stopped.
-async fn fork(zygote: &Zygote) -> Result<PtContext> {
-    let mut loan = zygote.borrow().await?;
-    let zygote = loan.get()?;
-    let mut child = std::future::poll_fn(|cx| zygote.poll_born(cx, Order::Fork)).await?;
-    child.make_clean();
-    Ok(child)
 }

@@ -95,7 +95,7 @@ impl SysContext {
             return Poll::Ready(Err(Birth::FAILED));
         }
         let mut context = SysContext::new(&self.hub, child, self.regs, self.init_fpu);
-        context.origin.clone_from(&self.origin);
+        context.drive.origin.clone_from(&self.drive.origin);
         Poll::Ready(Ok(context))
     }
 

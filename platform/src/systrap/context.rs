@@ -1,7 +1,7 @@
 //! One guest thread as the Sentry's task drives it.
 
 use std::mem::offset_of;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
 use abi::Errno;
@@ -17,14 +17,12 @@ use super::reply::{self, Batch};
 use super::thread::Thread;
 use crate::guest::drive::{self, Drive, Driven, Goal, Outcome};
 use crate::guest::layout::{Control, GUEST_END, ORDER_CMPXCHG, Order};
-use crate::{AddressSpace, BoxFuture, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
+use crate::{AddressSpace, Context, Interrupter, MemOp, NewProcess, OpFailure, Trap, Vdso};
 
 /// A guest thread.
 pub(super) struct SysContext {
     pub(super) hub: Arc<Hub>,
     pub(super) thread: Arc<Thread>,
-    /// What its process was forked from, or the ancestor of that.
-    pub(super) origin: Weak<super::Zygote>,
     pub(super) drive: Drive<SysContext>,
     pub(super) regs: Regs,
     /// Orders of the last answer.
@@ -53,7 +51,6 @@ impl SysContext {
         let at = thread.at(offset_of!(Control, fp_addr));
         SysContext {
             hub: Arc::clone(hub),
-            origin: Weak::new(),
             drive: Drive::new(&thread.process.host, thread.slot, Arc::clone(&thread)),
             regs,
             batch: Batch::default(),
@@ -69,12 +66,6 @@ impl SysContext {
             patience: 0,
             thread,
         }
-    }
-
-    /// Registers and floating-point state as after `execve`.
-    pub(super) fn make_clean(&mut self) {
-        self.regs = drive::clean_regs();
-        self.init_fpu = true;
     }
 
     pub(super) fn space(&self) -> Arc<dyn AddressSpace> {
@@ -103,9 +94,13 @@ impl Driven for SysContext {
         self.poll_exchange(cx, goal)
     }
 
-    fn fresh(&self) -> Result<BoxFuture<'static, Result<SysContext>>> {
-        let zygote = self.origin.upgrade().ok_or(Errno::EAGAIN)?;
-        Ok(Box::pin(async move { super::fork(&zygote).await }))
+    fn poll_child(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<SysContext>> {
+        self.poll_fork_context(cx)
+    }
+
+    fn make_clean(&mut self) {
+        self.regs = drive::clean_regs();
+        self.init_fpu = true;
     }
 }
 

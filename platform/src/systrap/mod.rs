@@ -19,7 +19,7 @@ use std::sync::Arc;
 use abi::errno::Result;
 
 use crate::guest::layout::GUEST_END;
-use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
+use crate::{BoxFuture, NewProcess, Nursery, OpenOptions, Platform, PlatformError};
 use context::SysContext;
 use hub::Hub;
 
@@ -36,10 +36,9 @@ type Zygote = crate::guest::zygote::Zygote<SysContext>;
 
 /// Starts the zygote and the thread that reaps.
 pub fn open(options: OpenOptions) -> std::result::Result<Arc<dyn Platform>, PlatformError> {
-    let (hub, mut context) = start::start(options)?;
+    let (hub, context) = start::start(options)?;
     let zygote = Arc::new(Zygote::starting());
-    context.origin = Arc::downgrade(&zygote);
-    zygote.put(Ok(context));
+    zygote.arrive(Ok(context));
     *hub.zygote.lock() = Arc::downgrade(&zygote);
     Ok(Arc::new(Systrap { hub, zygote }))
 }
@@ -54,21 +53,11 @@ impl Platform for Systrap {
     }
 
     fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
-        Box::pin(async {
-            let context = fork(&self.zygote).await?;
-            Ok((context.space(), Box::new(context) as Box<dyn Context>))
-        })
+        self.zygote.new_process()
     }
 
     fn nursery(&self) -> BoxFuture<'_, Result<Arc<dyn Nursery>>> {
-        Box::pin(async {
-            let mut context = fork(&self.zygote).await?;
-            let space = context.space();
-            let zygote = Arc::new(Zygote::starting());
-            context.origin = Arc::downgrade(&zygote);
-            zygote.put(Ok(context));
-            Ok(Arc::new(Branch { zygote, space }) as Arc<dyn Nursery>)
-        })
+        self.zygote.nursery()
     }
 
     fn wait(&self) -> bool {
@@ -89,36 +78,8 @@ impl Platform for Systrap {
     }
 }
 
-/// A zygote of some processes.
-struct Branch {
-    zygote: Arc<Zygote>,
-    space: Arc<dyn AddressSpace>,
-}
-
-impl Nursery for Branch {
-    fn host_pid(&self) -> Option<i32> {
-        self.space.host_pid()
-    }
-
-    fn new_process(&self) -> BoxFuture<'_, Result<NewProcess>> {
-        Box::pin(async {
-            let context = fork(&self.zygote).await?;
-            Ok((context.space(), Box::new(context) as Box<dyn Context>))
-        })
-    }
-}
-
 impl Drop for Systrap {
     fn drop(&mut self) {
         self.hub.kill_all();
     }
-}
-
-/// A fresh process, its thread stopped.
-async fn fork(zygote: &Zygote) -> Result<SysContext> {
-    let mut loan = zygote.borrow().await?;
-    let zygote = loan.get()?;
-    let mut child = std::future::poll_fn(|cx| zygote.poll_fork_context(cx)).await?;
-    child.make_clean();
-    Ok(child)
 }

@@ -16,6 +16,7 @@ use super::process::Process;
 use super::reaper;
 use super::reply::{self, Batch, Ending};
 use super::thread::Thread;
+use crate::guest::drive::Driven;
 use crate::guest::filter::Kind;
 use crate::guest::fpu::Layout;
 use crate::guest::layout::{BOOT_CHANNEL_FD, Boot, CONTROL_BYTES, Control, TURN_ASLEEP};
