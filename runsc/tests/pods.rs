@@ -400,6 +400,107 @@ fn a_cgroup_holds_its_container() {
     }
 }
 
+/// Two containers that have one directory of the host have one file system there, though each has a Gofer of its own.
+#[test]
+fn a_volume_is_one_file_system() {
+    let mut pod = Pod::new();
+    let volume = tempfile::TempDir::new().unwrap();
+    for id in ["a", "b"] {
+        let mounts = &mut pod.member(id, "exec sleep 1000")["mounts"];
+        let mount = json!({ "destination": "/v", "type": "bind", "source": volume.path(), "options": ["rbind"] });
+        mounts.as_array_mut().unwrap().push(mount);
+        pod.start(id);
+    }
+    let begin = |id: &str, script: &str| {
+        let mut command = pod.first.command(&["exec", id, "/bin/sh", "-c", script]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let said = |child: std::process::Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let there = |name: &str| wait_for(name, || volume.path().join(name).exists());
+
+    // Unix sockets, and fifos.
+    let server = begin(
+        "a",
+        "python3 -c 'import socket as s; l = s.socket(s.AF_UNIX); l.bind(\"/v/socket\"); l.listen(); open(\"/v/listens\", \"w\"); \
+         c = l.accept()[0]; print(c.recv(9).decode()); c.send(b\"pong\")'",
+    );
+    there("listens");
+    let client = "import socket as s; c = s.socket(s.AF_UNIX); c.connect(\"/v/socket\"); c.send(b\"ping\"); print(c.recv(9).decode())";
+    assert_eq!(pod.exec("b", &format!("python3 -c '{client}'")), "pong");
+    assert_eq!(said(server), "ping\n");
+    pod.exec("a", "mkfifo /v/fifo");
+    let reader = begin("a", "cat /v/fifo");
+    pod.exec("b", "echo through >/v/fifo");
+    assert_eq!(said(reader), "through\n");
+
+    // Locks of both kinds.
+    let holder = begin(
+        "a",
+        "flock /v/lock sh -c 'touch /v/locked; while [ -e /v/locked ]; do sleep 0.02; done'",
+    );
+    there("locked");
+    assert_eq!(pod.exec("b", "flock -n /v/lock true || echo busy"), "busy");
+    assert_eq!(pod.exec("b", "rm /v/locked; flock /v/lock echo mine"), "mine");
+    said(holder);
+    let holder = begin(
+        "b",
+        "python3 -c 'import fcntl, os, time; f = open(\"/v/lock\", \"r+\"); fcntl.lockf(f, fcntl.LOCK_EX); open(\"/v/posix\", \"w\")\n\
+         while os.path.exists(\"/v/posix\"): time.sleep(0.02)'",
+    );
+    there("posix");
+    let test = "import fcntl; fcntl.lockf(open(\"/v/lock\", \"r+\"), fcntl.LOCK_EX | fcntl.LOCK_NB)";
+    assert_eq!(
+        pod.exec(
+            "a",
+            &format!("python3 -c '{test}' 2>/dev/null || echo busy; rm /v/posix")
+        ),
+        "busy"
+    );
+    said(holder);
+
+    // inotify.
+    let libc = "import ctypes, mmap, os; c = ctypes.CDLL(None)";
+    let watch = "i = c.inotify_init(); c.inotify_add_watch(i, b\"/v\", 0x100); open(\"/v/watched\", \"w\"); os.read(i, 999); \
+                 print(os.read(i, 999)[16:].decode().strip(chr(0)))";
+    let watcher = begin("a", &format!("python3 -c '{libc}; {watch}'"));
+    there("watched");
+    pod.exec("b", "touch /v/news");
+    assert_eq!(said(watcher), "news\n");
+
+    // A futex in a mapped file.
+    let map = "f = open(\"/v/map\", \"r+b\"); m = mmap.mmap(f.fileno(), 4096); w = ctypes.c_uint32.from_buffer(m); \
+               futex = lambda op, n: c.syscall(202, ctypes.byref(w), op, n, None, None, 0)";
+    pod.exec("a", "head -c 4096 /dev/zero >/v/map");
+    let waiter = begin(
+        "a",
+        &format!("python3 -c '{libc}; {map}; open(\"/v/waits\", \"w\"); print(futex(0, 0), w.value)'"),
+    );
+    there("waits");
+    pod.exec(
+        "b",
+        &format!("python3 -c '{libc}; {map}; import time\nwhile futex(1, 1) == 0: time.sleep(0.02)'"),
+    );
+    assert_eq!(said(waiter), "0 0\n");
+
+    // One may be read-only, and the other goes on when it is made anew.
+    pod.ok(&["delete", "--force", "a"]);
+    assert_eq!(pod.exec("b", "echo still >/v/x; cat /v/x"), "still");
+    let member = pod.members.iter_mut().find(|(id, _)| id == "a").unwrap();
+    let last = member.1.spec["mounts"].as_array_mut().unwrap().last_mut().unwrap();
+    last["options"] = json!(["rbind", "ro"]);
+    pod.start("a");
+    assert_eq!(
+        pod.exec("a", "cat /v/x; touch /v/y 2>/dev/null || echo refused"),
+        "still\nrefused"
+    );
+    pod.exec("b", "touch /v/y");
+    pod.end();
+}
+
 #[test]
 fn refusals() {
     let mut pod = Pod::new();

@@ -156,6 +156,7 @@ impl Builder<'_> {
             Some(&self.kernel.executor),
             config.root_gofer_mount,
             self.sharing,
+            None,
         )?;
         match config.root_overlay {
             Overlay::None => Ok(lower),
@@ -164,7 +165,7 @@ impl Builder<'_> {
                 overlay::new(&self.kernel.vfs.mounts, &upper, &lower, Upper::Memory)
             }
             Overlay::Gofer(index) => {
-                let upper = impls::gofer::mount(self.client, Some(&self.kernel.executor), index, self.sharing)?;
+                let upper = impls::gofer::mount(self.client, Some(&self.kernel.executor), index, self.sharing, None)?;
                 overlay::new(&self.kernel.vfs.mounts, &upper, &lower, Upper::Directory)
             }
         }
@@ -231,8 +232,15 @@ impl Builder<'_> {
         match &mount.kind {
             MountKind::Bind { gofer_mount, file } => {
                 let at = self.make_place(root, &mount.destination, !file)?;
-                // What is bound is shared with the host and others: asked again at each walk.
-                let sb = impls::gofer::mount(self.client, Some(&self.kernel.executor), *gofer_mount, Sharing::Shared)?;
+                // What is bound is shared with the host and others: asked again at each walk. Other containers of a pod may
+                // have it too.
+                let sb = impls::gofer::mount(
+                    self.client,
+                    Some(&self.kernel.executor),
+                    *gofer_mount,
+                    Sharing::Shared,
+                    Some(&self.kernel.vfs.commons),
+                )?;
                 self.attach(sb, &at, flags, mount.source.as_bytes())?;
             }
             MountKind::Internal(name) => {

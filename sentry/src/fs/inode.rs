@@ -1,21 +1,18 @@
 //! Inodes, and what a file system implements for them.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Errno;
 use abi::errno::Result;
 
 use super::file::{FileOps, OpenFlags};
-use super::locks::InodeLocks;
+use super::meeting::{Meeting, Place};
 use super::namei::Path;
 use super::stat::{FileType, Stat, Timestamp};
 use super::super_block::SuperBlock;
-use super::watch::Watches;
-use crate::ipc::pipe::Pipe;
-use crate::net::unix::BoundSocket;
-use crate::sync::Mutex;
 use crate::task::Task;
 
 /// What a new node shall be. Owner, group and mode are final: umask and set-group-id inheritance have been applied.
@@ -207,35 +204,50 @@ pub struct Inode {
     pub ino: u64,
     /// Type; never changes.
     pub kind: FileType,
-    /// `flock(2)`, `fcntl(2)` locks and leases.
-    pub locks: InodeLocks,
-    /// inotify marks.
-    pub watches: Watches,
-    /// The pipe of an opened fifo.
-    pub fifo: Mutex<Option<std::sync::Weak<Pipe>>>,
-    /// The Unix socket bound to this node.
-    pub socket: Mutex<Option<BoundSocket>>,
+    meeting: Place,
     /// A file without a name may get one (`O_TMPFILE` without `O_EXCL`).
     pub linkable: AtomicBool,
-    /// Positive: open for writing so many times; negative: being executed so many times (`ETXTBSY`).
-    pub writers: AtomicI32,
+}
+
+impl Deref for Inode {
+    type Target = Meeting;
+
+    fn deref(&self) -> &Meeting {
+        &self.meeting
+    }
 }
 
 impl Inode {
     /// A new VFS object.
     pub fn new(ops: Box<dyn InodeOps>, sb: Arc<SuperBlock>, ino: u64, kind: FileType) -> Arc<Inode> {
+        Inode::at(ops, sb, ino, kind, Place::Own(Meeting::default()))
+    }
+
+    /// One of several for one file.
+    pub fn shared(
+        ops: Box<dyn InodeOps>,
+        sb: Arc<SuperBlock>,
+        ino: u64,
+        kind: FileType,
+        meeting: Arc<Meeting>,
+    ) -> Arc<Inode> {
+        Inode::at(ops, sb, ino, kind, Place::Shared(meeting))
+    }
+
+    fn at(ops: Box<dyn InodeOps>, sb: Arc<SuperBlock>, ino: u64, kind: FileType, meeting: Place) -> Arc<Inode> {
         Arc::new(Inode {
             ops,
             sb,
             ino,
             kind,
-            locks: InodeLocks::default(),
-            watches: Watches::default(),
-            fifo: Mutex::new(None),
-            socket: Mutex::new(None),
+            meeting,
             linkable: AtomicBool::new(false),
-            writers: AtomicI32::new(0),
         })
+    }
+
+    /// A number of the file, the same through all mounts that show it, for as long as it is in use.
+    pub fn identity(&self) -> u64 {
+        abi::conv::usize64(std::ptr::from_ref::<Meeting>(self).addr())
     }
 
     /// Attributes now.

@@ -21,6 +21,7 @@ pub mod inotify;
 pub mod io;
 pub mod lease;
 pub mod locks;
+pub mod meeting;
 pub mod mount;
 pub mod namei;
 pub mod open;

@@ -51,6 +51,17 @@ pub const S_ISGID: u32 = 0o2000;
 pub const S_ISVTX: u32 = 0o1000;
 
 impl FileType {
+    /// All.
+    pub const ALL: [FileType; 7] = [
+        FileType::Regular,
+        FileType::Directory,
+        FileType::Symlink,
+        FileType::CharDevice,
+        FileType::BlockDevice,
+        FileType::Fifo,
+        FileType::Socket,
+    ];
+
     /// From the `S_IFMT` bits of a mode; 0 counts as a regular file, as `mknod(2)` has it.
     pub const fn from_mode(mode: u32) -> Option<FileType> {
         Some(match mode & S_IFMT {

@@ -81,7 +81,7 @@ pub struct SuperBlock {
     /// Cached names.
     pub dentries: DentryCache,
     /// inotify marks.
-    pub marks: super::watch::MarkCount,
+    pub marks: Arc<super::watch::MarkCount>,
     /// Held by a rename between two directories (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
     root: Mutex<Option<Arc<Inode>>>,
@@ -95,6 +95,15 @@ static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
 impl SuperBlock {
     /// A new instance with a device number of its own and no root yet.
     pub fn new(ops: Box<dyn SuperOps>, fstype: &'static str) -> Arc<SuperBlock> {
+        SuperBlock::with_marks(ops, fstype, Arc::default())
+    }
+
+    /// One whose marks are counted with those of others.
+    pub fn with_marks(
+        ops: Box<dyn SuperOps>,
+        fstype: &'static str,
+        marks: Arc<super::watch::MarkCount>,
+    ) -> Arc<SuperBlock> {
         let dev = makedev(0, NEXT_MINOR.fetch_add(1, Ordering::Relaxed));
         let dentries = DentryCache::new(ops.cached_names());
         Arc::new(SuperBlock {
@@ -104,7 +113,7 @@ impl SuperBlock {
             readonly: AtomicBool::new(false),
             writers: AtomicUsize::new(0),
             dentries,
-            marks: super::watch::MarkCount::default(),
+            marks,
             rename_lock: Mutex::new(()),
             root: Mutex::new(None),
             root_dentry: Mutex::new(None),

@@ -20,6 +20,8 @@ pub struct Vfs {
     pub devices: Devices,
     /// What users have of inotify.
     pub inotify: Arc<super::inotify::InotifyUsers>,
+    /// Files of the host that more than one mount may show.
+    pub commons: Arc<super::meeting::Commons>,
     /// Who waits for whose locks.
     pub lock_graph: super::locks::LockGraph,
     /// Files with `O_ASYNC`.
@@ -36,6 +38,7 @@ impl Vfs {
         let mounts = MountTable::new();
         Vfs {
             anon: AnonMounts::new(&mounts),
+            commons: Arc::default(),
             mounts,
             devices: Devices::default(),
             inotify: Arc::default(),

@@ -64,7 +64,7 @@ pub struct Watches {
     pub(super) opens: AtomicUsize,
 }
 
-/// Marks in one file system.
+/// Marks in one file system, or in all that show the same files.
 #[derive(Default)]
 pub struct MarkCount {
     count: AtomicUsize,
@@ -231,7 +231,19 @@ pub fn gone(inode: &Arc<Inode>) {
 
 /// The file system was unmounted.
 pub(super) fn unmounted(sb: &SuperBlock) {
-    let marks: Vec<_> = sb.marks.all.lock().drain(..).filter_map(|m| m.upgrade()).collect();
+    let mut marks = Vec::new();
+    sb.marks.all.lock().retain(|mark| {
+        let mark = mark.upgrade();
+        // Other mounts may show the same files.
+        let own = mark.filter(|mark| std::ptr::eq(Arc::as_ptr(&mark.inode.sb), sb));
+        match own {
+            Some(own) => {
+                marks.push(own);
+                false
+            }
+            None => true,
+        }
+    });
     for mark in marks {
         if let Some(group) = mark.group.upgrade() {
             group.queue_event(mark.wd, mask::UNMOUNT, 0, b"");

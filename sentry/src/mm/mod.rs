@@ -209,9 +209,8 @@ impl Mm {
         let offset = vma.offset.wrapping_add(addr - vma.start);
         Ok(match &vma.object {
             VmaObject::Anonymous => FutexKey::Private { mm: self.id, addr },
-            // The inode lives as long as the mapping, so its place in memory names it.
             VmaObject::File(file) => FutexKey::Shared {
-                object: abi::conv::usize64(Arc::as_ptr(file.inode()).addr()),
+                object: file.inode().identity(),
                 offset,
             },
             VmaObject::Shared(object) => FutexKey::Shared {

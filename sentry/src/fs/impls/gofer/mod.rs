@@ -4,7 +4,7 @@
 //! and mappings use directly. With exclusive access names and attributes are trusted for a moment ([`Sharing`]), and a change
 //! from outside (`docker cp`) is noticed by the directory's change time.
 //!
-//! Locks: `Fs::inodes`, `Fs::idle` and an inode's state are leaves; none is held while another is taken or while the Gofer
+//! Locks: `Fs::inodes` (and in it those of `Commons`), `Fs::idle` and an inode's state are leaves; none is held while another is taken or while the Gofer
 //! is asked.
 
 mod dir;
@@ -27,7 +27,8 @@ use gofer::proto::Attr;
 use self::inode::GoferInode;
 use self::state::Place;
 use crate::executor::Executor;
-use crate::fs::inode::Inode;
+use crate::fs::inode::{Inode, InodeOps};
+use crate::fs::meeting::Commons;
 use crate::fs::stat::FileType;
 use crate::fs::super_block::{StatFs, SuperBlock, SuperOps};
 use crate::sync::Mutex;
@@ -61,6 +62,8 @@ pub struct Fs {
     /// None in tests.
     executor: Option<Arc<Executor>>,
     sharing: Sharing,
+    /// Where the users of its files meet those of other mounts.
+    commons: Option<Arc<Commons>>,
     /// Live inodes by host device and inode number: hard links share one.
     inodes: Mutex<HashMap<(u64, u64), Weak<Inode>>>,
     /// Inodes that keep a descriptor for later, oldest first.
@@ -79,6 +82,7 @@ pub fn mount(
     executor: Option<&Arc<Executor>>,
     index: u32,
     sharing: Sharing,
+    commons: Option<&Arc<Commons>>,
 ) -> Result<Arc<SuperBlock>> {
     if let Some(executor) = executor.cloned() {
         // A reply that waits for a disk must not hold up other tasks.
@@ -89,6 +93,7 @@ pub fn mount(
         client: client.clone(),
         executor: executor.cloned(),
         sharing,
+        commons: commons.cloned(),
         inodes: Mutex::new(HashMap::new()),
         idle: Mutex::new(VecDeque::new()),
     });
@@ -96,7 +101,10 @@ pub fn mount(
         fs: fs.clone(),
         root: root.node,
     };
-    let sb = SuperBlock::new(Box::new(ops), "gofer");
+    let sb = match commons {
+        Some(commons) => SuperBlock::with_marks(Box::new(ops), "gofer", commons.marks()),
+        None => SuperBlock::new(Box::new(ops), "gofer"),
+    };
     sb.set_root(fs.adopt(&sb, root, None, None, Executor::now())?);
     Ok(sb)
 }
@@ -122,7 +130,17 @@ impl Fs {
             return Ok(inode.clone());
         }
         let new = GoferInode::new(self, entry, link, place, asked);
-        let inode = Inode::new(Box::new(new), sb.clone(), entry.attr.ino, kind);
+        let ops: Box<dyn InodeOps> = Box::new(new);
+        let inode = match &self.commons {
+            Some(commons) => Inode::shared(
+                ops,
+                sb.clone(),
+                entry.attr.ino,
+                kind,
+                commons.meeting(key.0, key.1, kind),
+            ),
+            None => Inode::new(ops, sb.clone(), entry.attr.ino, kind),
+        };
         inodes.insert(key, Arc::downgrade(&inode));
         // `have` may be the last reference to the old holder of the number, whose end takes the lock.
         drop(inodes);
@@ -145,6 +163,9 @@ impl Fs {
     /// The file has no name any more: its inode number may come back for another.
     fn unhash(&self, attr: &Attr) {
         self.inodes.lock().remove(&(attr.dev, attr.ino));
+        if let Some(commons) = &self.commons {
+            commons.forget(attr.dev, attr.ino);
+        }
     }
 
     /// An inode ends.

@@ -43,7 +43,7 @@ impl Tree {
         let n = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("sentry-gofer-{}-{n}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
-        let sb = mount(&serve(&path), None, 0, sharing).unwrap();
+        let sb = mount(&serve(&path), None, 0, sharing, None).unwrap();
         Tree {
             root: sb.root().unwrap(),
             path,

@@ -68,10 +68,10 @@ impl Tree {
         std::thread::spawn(move || gofer::serve(vec![theirs], mounts, &ServerConfig::default()));
         let client = Arc::new(Client::new(vec![ours]));
         let upper = match kind {
-            Upper::Directory => mount(&client, None, 0, Sharing::Exclusive).unwrap(),
+            Upper::Directory => mount(&client, None, 0, Sharing::Exclusive, None).unwrap(),
             Upper::Memory => tmpfs::new_unlimited("tmpfs").unwrap(),
         };
-        let lower = mount(&client, None, 1, Sharing::Exclusive).unwrap();
+        let lower = mount(&client, None, 1, Sharing::Exclusive, None).unwrap();
         let sb = new(&MountTable::new(), &upper, &lower, kind).unwrap();
         sb.root().unwrap()
     }
