@@ -134,6 +134,27 @@ pub trait Object {
     }
 }
 
+/// How a command that shows an object names it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// `IPC_STAT`
+    Id,
+    /// `*_STAT`
+    Index,
+    /// `*_STAT_ANY`: whoever asks.
+    IndexForAll,
+}
+
+impl By {
+    /// What the command gives.
+    pub fn result(self, id: i32) -> u64 {
+        match self {
+            By::Id => 0,
+            By::Index | By::IndexForAll => u64::from(id.cast_unsigned()),
+        }
+    }
+}
+
 /// Objects of one kind by id and key.
 pub struct Table<T> {
     objects: BTreeMap<i32, (i32, T)>,
@@ -227,9 +248,21 @@ impl<T: Object> Table<T> {
     }
 
     /// By index, for the `*_STAT` commands of `ipcs(1)`; with its id. Of an id the index counts.
-    pub fn at(&self, index: i32) -> Result<(i32, &T)> {
+    fn at(&self, index: i32) -> Result<(i32, &T)> {
         let (id, object) = self.objects.get(&(index % SEQ)).ok_or(Errno::EINVAL)?;
         Ok((*id, object))
+    }
+
+    /// An object that is shown to somebody, with its id.
+    pub fn shown(&self, number: i32, by: By, cred: &Cred) -> Result<(i32, &T)> {
+        let (id, object) = match by {
+            By::Id => (number, self.get(number)?),
+            By::Index | By::IndexForAll => self.at(number)?,
+        };
+        if by != By::IndexForAll {
+            object.perm().check(cred, READ)?;
+        }
+        Ok((id, object))
     }
 
     /// Highest index in use, as the `*_INFO` commands give it.

@@ -7,7 +7,7 @@ use abi::{Errno, Restart, SysError, SysResult};
 
 use crate::cred::cap;
 use crate::ipc::sysv::msg::{Message, Queue, Want};
-use crate::ipc::sysv::{READ, Room, WRITE};
+use crate::ipc::sysv::{By, READ, Room, WRITE};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 use crate::wait::{Blocker, Events};
@@ -149,31 +149,9 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
     let cred = cx.task.cred();
     match cmd {
         IPC_INFO | MSG_INFO => info(cx, cmd, buf),
-        IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
-            let (id, queue) = {
-                let ns = cx.task.ipc();
-                let table = ns.sysv.msg.lock();
-                if cmd == IPC_STAT {
-                    (msqid, table.get(msqid)?.clone())
-                } else {
-                    let (id, queue) = table.at(msqid)?;
-                    (id, queue.clone())
-                }
-            };
-            let ds = {
-                let state = queue.state.lock();
-                if cmd != MSG_STAT_ANY {
-                    state.perm.check(&cred, READ)?;
-                }
-                state.show(id, &cred)
-            };
-            cx.write_obj(buf, &ds)?;
-            Ok(if cmd == IPC_STAT {
-                0
-            } else {
-                u64::from(id.cast_unsigned())
-            })
-        }
+        IPC_STAT => stat(cx, msqid, By::Id, buf),
+        MSG_STAT => stat(cx, msqid, By::Index, buf),
+        MSG_STAT_ANY => stat(cx, msqid, By::IndexForAll, buf),
         IPC_SET => {
             let new: MsqidDs = cx.read_obj(buf)?;
             let queue = find(cx, msqid)?;
@@ -199,6 +177,18 @@ pub(in crate::syscalls) fn sys_msgctl(cx: &mut Cx, msqid: i32, cmd: i32, buf: Us
         }
         _ => Err(Errno::EINVAL.into()),
     }
+}
+
+fn stat(cx: &mut Cx, number: i32, by: By, buf: UserAddr) -> SysResult<u64> {
+    let cred = cx.task.cred();
+    let (id, ds) = {
+        let ns = cx.task.ipc();
+        let table = ns.sysv.msg.lock();
+        let (id, queue) = table.shown(number, by, &cred)?;
+        (id, queue.state.lock().show(id, &cred))
+    };
+    cx.write_obj(buf, &ds)?;
+    Ok(by.result(id))
 }
 
 fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {

@@ -9,7 +9,7 @@ use zerocopy::IntoBytes;
 
 use crate::executor::Executor;
 use crate::ipc::sysv::sem::{SEMVMX, Set, State, Stuck};
-use crate::ipc::sysv::{READ, Room, WRITE};
+use crate::ipc::sysv::{By, READ, Room, WRITE};
 use crate::task::Cx;
 use crate::usermem::UserAddr;
 use crate::wait::{Blocked, Blocker, Deadline, Events};
@@ -163,7 +163,9 @@ pub(in crate::syscalls) fn sys_semctl(cx: &mut Cx, semid: i32, semnum: i32, cmd:
     }
     match cmd {
         IPC_INFO | SEM_INFO => return info(cx, cmd, buf),
-        SEM_STAT | SEM_STAT_ANY | IPC_STAT => return stat(cx, semid, cmd, buf),
+        IPC_STAT => return stat(cx, semid, By::Id, buf),
+        SEM_STAT => return stat(cx, semid, By::Index, buf),
+        SEM_STAT_ANY => return stat(cx, semid, By::IndexForAll, buf),
         _ => {}
     }
     let set = find(cx, semid)?;
@@ -253,31 +255,16 @@ pub(in crate::syscalls) fn sys_semctl(cx: &mut Cx, semid: i32, semnum: i32, cmd:
     }
 }
 
-fn stat(cx: &mut Cx, semid: i32, cmd: i32, buf: UserAddr) -> SysResult<u64> {
+fn stat(cx: &mut Cx, number: i32, by: By, buf: UserAddr) -> SysResult<u64> {
     let cred = cx.task.cred();
-    let (id, set) = {
+    let (id, ds) = {
         let ns = cx.task.ipc();
         let table = ns.sysv.sem.lock();
-        if cmd == IPC_STAT {
-            (semid, table.get(semid)?.clone())
-        } else {
-            let (id, set) = table.at(semid)?;
-            (id, set.clone())
-        }
-    };
-    let ds = {
-        let state = set.state.lock();
-        if cmd != SEM_STAT_ANY {
-            state.perm.check(&cred, READ)?;
-        }
-        state.show(id, &cred)
+        let (id, set) = table.shown(number, by, &cred)?;
+        (id, set.state.lock().show(id, &cred))
     };
     cx.write_obj(buf, &ds)?;
-    Ok(if cmd == IPC_STAT {
-        0
-    } else {
-        u64::from(id.cast_unsigned())
-    })
+    Ok(by.result(id))
 }
 
 fn info(cx: &mut Cx, cmd: i32, buf: UserAddr) -> SysResult<u64> {

@@ -8,7 +8,7 @@ use platform::Prot;
 
 use crate::cred::cap;
 use crate::ipc::sysv::shm::{SHM_DEST, SHM_LOCKED, Segment};
-use crate::ipc::sysv::{READ, Room, WRITE};
+use crate::ipc::sysv::{By, READ, Room, WRITE};
 use crate::mm::{Placement, VmaFlags};
 use crate::task::{Cx, Resource};
 use crate::usermem::UserAddr;
@@ -210,27 +210,19 @@ pub(in crate::syscalls) fn sys_shmctl(cx: &mut Cx, shmid: i32, cmd: i32, buf: Us
             cx.write_obj(buf, &info)?;
             Ok(max)
         }
-        IPC_STAT => {
-            let ds = {
-                let table = table.lock();
-                let segment = table.get(shmid)?;
-                segment.perm.check(&cred, READ)?;
-                segment.show(shmid, &cred)
+        cmd @ (IPC_STAT | SHM_STAT | SHM_STAT_ANY) => {
+            let by = match cmd {
+                IPC_STAT => By::Id,
+                SHM_STAT => By::Index,
+                _ => By::IndexForAll,
             };
-            cx.write_obj(buf, &ds)?;
-            Ok(0)
-        }
-        cmd @ (SHM_STAT | SHM_STAT_ANY) => {
             let (id, ds) = {
                 let table = table.lock();
-                let (id, segment) = table.at(shmid)?;
-                if cmd == SHM_STAT {
-                    segment.perm.check(&cred, READ)?;
-                }
+                let (id, segment) = table.shown(shmid, by, &cred)?;
                 (id, segment.show(id, &cred))
             };
             cx.write_obj(buf, &ds)?;
-            Ok(u64::from(id.cast_unsigned()))
+            Ok(by.result(id))
         }
         IPC_SET => {
             let new: ShmidDs = cx.read_obj(buf)?;
