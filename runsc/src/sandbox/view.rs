@@ -67,7 +67,9 @@ impl View {
 
     /// In the namespace, whose root is a procfs of the sandbox's pids.
     fn assemble(&self, trees: Vec<OwnedFd>, guests: &[i32]) -> Result<()> {
-        let proc = clone(CWD, "/").context(|| "procfs")?;
+        let mut empty = Empty::default();
+        hide_helpers(guests, &mut empty)?;
+        let proc = clone(CWD, "/", OpenTreeFlags::AT_RECURSIVE).context(|| "procfs")?;
         set_mount_attributes(proc.as_fd(), RDONLY, false).context(|| "procfs")?;
         let mut proc = Some(proc);
         let mut trees: Vec<Option<OwnedFd>> = trees.into_iter().map(Some).collect();
@@ -83,24 +85,41 @@ impl View {
             };
             match &mount.kind {
                 MountKind::Bind { gofer_mount, .. } => match usize::try_from(*gofer_mount).ok().and_then(&mut take) {
-                    Some(tree) => attach(&tree, &at, &mount.destination)?,
+                    Some(tree) => attach(&tree, &at, &mount.destination).map(drop)?,
                     None => continue,
                 },
                 MountKind::Internal(kind) if kind == "proc" => {
                     let Some(proc) = proc.take() else { continue };
                     attach(&proc, &at, &mount.destination)?;
-                    hide_helpers(&proc, guests)?;
                 }
-                MountKind::Internal(_) => attach(&jail::empty_directory()?, &at, &mount.destination)?,
+                MountKind::Internal(_) => empty.lay_over(&at, &mount.destination)?,
             }
         }
         Ok(())
     }
 }
 
+/// One empty directory for all places.
+#[derive(Default)]
+struct Empty(Option<OwnedFd>);
+
+impl Empty {
+    fn lay_over(&mut self, at: &OwnedFd, name: &str) -> Result<()> {
+        if let Some(first) = &self.0 {
+            let another = clone(first.as_fd(), "", OpenTreeFlags::AT_EMPTY_PATH).context(|| name.to_owned())?;
+            return attach(&another, at, name).map(drop);
+        }
+        let first = jail::empty_directory()?;
+        if attach(&first, at, name)? {
+            self.0 = Some(first);
+        }
+        Ok(())
+    }
+}
+
 /// A mount like that at `path`, hanging nowhere.
-fn clone(dir: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+fn clone(dir: BorrowedFd<'_>, path: &str, more: OpenTreeFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | more;
     open_tree(dir, path, flags)
 }
 
@@ -110,21 +129,21 @@ fn open_in(root: &OwnedFd, path: &str) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-fn attach(mount: &OwnedFd, at: &OwnedFd, name: &str) -> Result<()> {
+/// False: there is a directory of the host's where the container has a file, or the other way round.
+fn attach(mount: &OwnedFd, at: &OwnedFd, name: &str) -> Result<bool> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     match move_mount(mount, "", at, "", flags) {
-        // A directory of the host's where the container has a file, or the other way round.
-        Err(Errno::NOTDIR) => Ok(()),
-        other => other.context(|| name.to_owned()),
+        Err(Errno::NOTDIR) => Ok(false),
+        other => other.map(|()| true).context(|| name.to_owned()),
     }
 }
 
 /// The sandbox's own processes are nobody's business: above all no link of the guest's may lead to a descriptor of the Sentry.
-fn hide_helpers(proc: &OwnedFd, guests: &[i32]) -> Result<()> {
+fn hide_helpers(guests: &[i32], empty: &mut Empty) -> Result<()> {
     let what = || "procfs";
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let list = rustix::fs::openat(proc, ".", flags, Mode::empty()).context(what)?;
-    for entry in Dir::new(list).context(what)? {
+    let proc = rustix::fs::openat(CWD, "/", flags, Mode::empty()).context(what)?;
+    for entry in Dir::read_from(&proc).context(what)? {
         let entry = entry.context(what)?;
         let Some(pid) = entry
             .file_name()
@@ -137,8 +156,8 @@ fn hide_helpers(proc: &OwnedFd, guests: &[i32]) -> Result<()> {
         if guests.contains(&pid) {
             continue;
         }
-        match open_in(proc, &pid.to_string()) {
-            Ok(at) => attach(&jail::empty_directory()?, &at, "procfs")?,
+        match open_in(&proc, &pid.to_string()) {
+            Ok(at) => empty.lay_over(&at, "procfs")?,
             // It has ended meanwhile.
             Err(_) if pid != 1 => {}
             Err(e) => return Err(e).context(what),
