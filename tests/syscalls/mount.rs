@@ -100,6 +100,62 @@ tests::cases! {
         fails(ENOENT, access(p(c"m/f"), F_OK));
         put_fd(fd, b"still there");
     }
+    fn what_a_namespace_got_from_more_rights_stays() {
+        with_tmpfs(MS_NOSUID | MS_RDONLY);
+        ok(mkdir(p(c"b"), 0o755));
+        in_child(|| {
+            ok(unshare(CLONE_NEWUSER | CLONE_NEWNS));
+            fails(EINVAL, umount(p(c"m")));
+            fails(EINVAL, umount2(p(c"m"), MNT_DETACH));
+            fails(EINVAL, mount(p(c"m"), p(c"b"), null(), MS_MOVE, null()));
+            // Neither restriction goes, nor do access times change; what it has already may be said again.
+            fails(EPERM, mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_BIND | MS_NOSUID, null()));
+            fails(EPERM, mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_BIND | MS_RDONLY, null()));
+            fails(EPERM, mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOATIME, null()));
+            ok(mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, null()));
+            // A copy without the mount would show what is below it; one with it keeps it there.
+            fails(EINVAL, bind_mount(c".", c"b"));
+            ok(mount(p(c"."), p(c"b"), null(), MS_BIND | MS_REC, null()));
+            fails(EINVAL, umount(p(c"b/m")));
+            ok(umount2(p(c"b"), MNT_DETACH));
+            // A copy of the mount alone is the caller's own, but for the restrictions.
+            ok(bind_mount(c"m", c"b"));
+            fails(EPERM, mount(p(c"none"), p(c"b"), null(), MS_REMOUNT | MS_BIND, null()));
+            ok(umount(p(c"b")));
+        });
+        ok(umount(p(c"m")));
+    }
+    fn the_file_system_is_its_owners_to_remount() {
+        with_tmpfs(0);
+        in_child(|| {
+            ok(unshare(CLONE_NEWUSER | CLONE_NEWNS));
+            fails(EPERM, mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_RDONLY, null()));
+            ok(mount(p(c"none"), p(c"m"), p(c"tmpfs"), 0, null()));
+            ok(mount(p(c"none"), p(c"m"), null(), MS_REMOUNT | MS_RDONLY, null()));
+        });
+        put(c"m/f", b"");
+    }
+    fn a_new_proc_shows_no_more_than_the_old() {
+        if text(c"/proc/self/mounts").lines().filter(|line| line.contains(" proc ")).count() != 1 {
+            skip("more than one procfs");
+        }
+        ok(unshare(CLONE_NEWNS));
+        ok(mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+        ok(mkdir(p(c"q"), 0o755));
+        let within = |wanted: i32| in_child(|| {
+            ok(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID));
+            in_child(|| match wanted {
+                0 => { ok(mount(p(c"proc"), p(c"q"), p(c"proc"), 0, null())); }
+                wanted => {
+                    fails(wanted, mount(p(c"proc"), p(c"q"), p(c"proc"), 0, null()));
+                    fails(wanted, mount(p(c"proc"), p(c"q"), p(c"proc"), MS_RDONLY, null()));
+                }
+            });
+        });
+        within(0);
+        ok(mount(p(c"none"), p(c"/proc/sys"), p(c"tmpfs"), 0, null()));
+        within(EPERM);
+    }
     fn umount_of_no_mount_is_einval() {
         ok(mkdir(p(c"d"), 0o755));
         fails(EINVAL, umount(p(c"d")));

@@ -1,8 +1,8 @@
 //! File systems: types by their Linux name, and mounted instances.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use abi::Errno;
 use abi::errno::Result;
@@ -10,6 +10,7 @@ use abi::errno::Result;
 use super::dentry::{Dentry, DentryCache};
 use super::inode::Inode;
 use super::stat::makedev;
+use crate::cred::UserNamespace;
 use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
@@ -88,6 +89,8 @@ pub struct SuperBlock {
     root_dentry: Mutex<Option<Arc<Dentry>>>,
     /// Mounts that show it.
     mounts: AtomicUsize,
+    /// Who mounted it, if that was not the container's own set-up (`s_user_ns`).
+    owner: OnceLock<Arc<UserNamespace>>,
 }
 
 static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
@@ -118,7 +121,18 @@ impl SuperBlock {
             root: Mutex::new(None),
             root_dentry: Mutex::new(None),
             mounts: AtomicUsize::new(0),
+            owner: OnceLock::new(),
         })
+    }
+
+    /// It belongs to that user namespace from now on, unless it has an owner.
+    pub fn set_owner(&self, owner: &Arc<UserNamespace>) {
+        let _ = self.owner.set(owner.clone());
+    }
+
+    /// The user namespace whose administrators may change it; none: the first one.
+    pub fn owner(&self) -> Option<&Arc<UserNamespace>> {
+        self.owner.get()
     }
 
     /// Sets the root, once.

@@ -4,6 +4,7 @@
 //! mounts. One lock, [`MountTable::lock`], orders all changes of all trees, since propagation crosses namespaces; a path
 //! walk takes only the short lock of each mount's `children`.
 
+mod locked;
 mod namespace;
 mod peers;
 pub mod tree;
@@ -19,6 +20,7 @@ use super::namei::Path;
 use super::super_block::SuperBlock;
 use crate::sync::Mutex;
 
+pub use locked::{has_locked_children, too_revealing};
 pub use namespace::MountNamespace;
 pub use peers::{PeerGroup, Propagation};
 pub use tree::{attach, bind_copy, detached_copy, move_mount, pivot_root, set_propagation, umount};
@@ -114,6 +116,7 @@ pub struct Mount {
     pub source: Vec<u8>,
     pub(super) table: Arc<MountTable>,
     flags: AtomicU64,
+    locks: locked::Locks,
     place: Mutex<Option<Place>>,
     /// By address of the dentry mounted on, which the child's place keeps alive.
     children: Mutex<HashMap<usize, Arc<Mount>>>,
@@ -139,6 +142,17 @@ impl Mount {
         flags: MountFlags,
         source: &[u8],
     ) -> Arc<Mount> {
+        Mount::with_locks(table, sb, root, flags, source, locked::Locks::default())
+    }
+
+    fn with_locks(
+        table: &Arc<MountTable>,
+        sb: Arc<SuperBlock>,
+        root: Arc<Dentry>,
+        flags: MountFlags,
+        source: &[u8],
+        locks: locked::Locks,
+    ) -> Arc<Mount> {
         sb.mounted();
         Arc::new(Mount {
             id: table.next_id.fetch_add(1, Ordering::Relaxed),
@@ -147,6 +161,7 @@ impl Mount {
             source: source.to_vec(),
             table: table.clone(),
             flags: AtomicU64::new(flags.bits()),
+            locks,
             place: Mutex::new(None),
             children: Mutex::new(HashMap::new()),
             propagation: Mutex::new(Propagation::default()),

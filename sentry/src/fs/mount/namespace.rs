@@ -76,6 +76,9 @@ impl MountNamespace {
             user_ns: user_ns.clone(),
             root: Mutex::new(Some(new_root.clone())),
         });
+        if how == CopyPeers::Slave {
+            super::locked::lock_tree(&new_root);
+        }
         for mount in new_root.subtree() {
             *mount.ns.lock() = Arc::downgrade(&ns);
         }

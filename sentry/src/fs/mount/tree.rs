@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use abi::errno::Result;
 
+use super::locked::{self, Locks};
 use super::peers::{self, Propagation};
 use super::{Mount, MountNamespace, Place, key};
 use crate::fs::dentry::Dentry;
@@ -25,12 +26,13 @@ pub(super) enum CopyPeers {
 }
 
 fn copy_one(mount: &Arc<Mount>, root: &Arc<Dentry>, how: CopyPeers) -> Arc<Mount> {
-    let copy = Mount::new(
+    let copy = Mount::with_locks(
         &mount.table,
         mount.sb.clone(),
         root.clone(),
         mount.flags(),
         &mount.source,
+        Locks::copy(&mount.locks),
     );
     let old = mount.propagation.lock().clone();
     let new = match (how, old.group) {
@@ -143,8 +145,12 @@ fn attach_locked(mount: &Arc<Mount>, to: &Path) -> Result<()> {
             dentry: to.dentry.clone(),
         });
         link(&copy, &at.mnt, &at.dentry);
-        let ns = receiver.ns.lock().clone();
-        set_namespace(&copy, &ns);
+        let there = receiver.ns.lock().clone();
+        set_namespace(&copy, &there);
+        let owner = |ns: &Weak<MountNamespace>| ns.upgrade().map(|ns| ns.user_ns.id);
+        if owner(&there) != owner(&ns) {
+            locked::lock_tree(&copy);
+        }
     }
     Ok(())
 }
@@ -175,7 +181,12 @@ pub fn bind_copy(from: &Path, recursive: bool) -> Result<Arc<Mount>> {
     if from.mnt.propagation.lock().unbindable {
         return Err(Errno::EINVAL);
     }
-    Ok(copy_tree(&from.mnt, &from.dentry, recursive, CopyPeers::Share)?.0)
+    if !recursive && locked::has_locked_children(from) {
+        return Err(Errno::EINVAL);
+    }
+    let copy = copy_tree(&from.mnt, &from.dentry, recursive, CopyPeers::Share)?.0;
+    copy.lock_place(false);
+    Ok(copy)
 }
 
 /// `OPEN_TREE_CLONE`: like [`bind_copy`].
@@ -188,7 +199,7 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<()> {
     let _lock = from.mnt.table.lock.lock();
     let to = topmost(to.clone());
     let mount = &from.mnt;
-    if !Arc::ptr_eq(&mount.root, &from.dentry) || to.dentry.is_unlinked() {
+    if !Arc::ptr_eq(&mount.root, &from.dentry) || to.dentry.is_unlinked() || mount.is_locked() {
         return Err(Errno::EINVAL);
     }
     if mount.root.inode().is_dir() != to.dentry.inode().is_dir() {
@@ -237,7 +248,7 @@ pub fn umount(path: Path, detach: bool, expire: bool) -> Result<()> {
     drop(dentry);
     let table = mnt.table.clone();
     let _lock = table.lock.lock();
-    let Some(place) = mnt.place.lock().clone() else {
+    let Some(place) = mnt.place.lock().clone().filter(|_| !mnt.is_locked()) else {
         return Err(Errno::EINVAL);
     };
     if !detach && is_busy(&mnt, QUIET) {
@@ -293,7 +304,7 @@ pub fn pivot_root(root: &Path, new: &Path, put_old: &Path) -> Result<()> {
     if put_old.mnt.propagation.lock().group.is_some() || shared(new.mnt.mounted_on()) || shared(root.mnt.mounted_on()) {
         return Err(Errno::EINVAL);
     }
-    if !same_ns(&new.mnt) || !same_ns(&put_old.mnt) {
+    if !same_ns(&new.mnt) || !same_ns(&put_old.mnt) || new.mnt.is_locked() {
         return Err(Errno::EINVAL);
     }
     if new.dentry.is_unlinked() {
@@ -312,6 +323,10 @@ pub fn pivot_root(root: &Path, new: &Path, put_old: &Path) -> Result<()> {
     }
     if !is_below(put_old, new) || !is_below(new, root) {
         return Err(Errno::EINVAL);
+    }
+    if root.mnt.is_locked() {
+        new.mnt.lock_place(true);
+        root.mnt.lock_place(false);
     }
     unlink(&new.mnt);
     unlink(&root.mnt);

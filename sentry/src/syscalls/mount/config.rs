@@ -6,7 +6,7 @@ use std::sync::Arc;
 use abi::{Errno, SysResult};
 
 use super::{find_type, make_super, may_mount};
-use crate::fs::mount::Mount;
+use crate::fs::mount::{Mount, too_revealing};
 use crate::fs::namei::{Lookup, anon_file, lookup};
 use crate::fs::{File, FileOps, FsType, OpenFlags, SuperBlock};
 use crate::sync::Mutex;
@@ -139,6 +139,7 @@ pub(in super::super) fn sys_fsconfig(
             let Phase::Picked(sb) = &state.phase else {
                 return Err(Errno::EBUSY.into());
             };
+            super::may_administer(cx, sb)?;
             sb.ops.remount(&state.data)?;
             Ok(0)
         }
@@ -192,7 +193,7 @@ fn create(cx: &Cx, context: &Context) -> SysResult<u64> {
 
 /// `fsmount(2)`
 pub(in super::super) fn sys_fsmount(cx: &mut Cx, fd: i32, flags: u32, attr_flags: u32) -> SysResult<u64> {
-    may_mount(cx)?;
+    let ns = may_mount(cx)?;
     if flags & !1 != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -205,6 +206,9 @@ pub(in super::super) fn sys_fsmount(cx: &mut Cx, fd: i32, flags: u32, attr_flags
     };
     let mounts = &cx.task.kernel.vfs.mounts;
     let mount = Mount::new(mounts, sb.clone(), sb.root_dentry()?, attr, &state.source);
+    if too_revealing(&ns, &mount) {
+        return Err(Errno::EPERM.into());
+    }
     state.phase = Phase::Over;
     drop(state);
     super::detached::place_fd(cx, mount.root_path(), flags & 1 != 0)

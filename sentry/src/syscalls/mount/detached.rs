@@ -182,13 +182,18 @@ pub(in super::super) fn sys_mount_setattr(
         vec![place.mnt.clone()]
     };
     let times = MountFlags::NOATIME | MountFlags::RELATIME;
-    for mount in mounts {
-        let mut new = (mount.flags() - plain(attr.attr_clr)) | plain(attr.attr_set);
+    let set_times = access_times(attr.attr_set & if clears_atime != 0 { ATTR_ATIME } else { 0 })?;
+    let changed = |mount: &Mount| {
+        let new = (mount.flags() - plain(attr.attr_clr)) | plain(attr.attr_set);
         if clears_atime != 0 {
-            new = (new - times) | access_times(attr.attr_set)?;
+            (new - times) | set_times
+        } else {
+            new
         }
-        mount.set_flags(new);
-    }
+    };
+    // All or none.
+    mounts.iter().try_for_each(|mount| mount.check_flags(changed(mount)))?;
+    mounts.iter().for_each(|mount| mount.set_flags(changed(mount)));
     if kind != 0 {
         tree::set_propagation(&place.mnt, kind, recursive)?;
     }

@@ -15,7 +15,7 @@ pub(super) use machine::{sys_quotactl, sys_swapoff, sys_swapon, sys_sysfs};
 pub(super) use query::{sys_listmount, sys_statmount};
 
 use crate::cred::cap;
-use crate::fs::mount::{Mount, MountFlags, MountNamespace, attach, tree, umount};
+use crate::fs::mount::{Mount, MountFlags, MountNamespace, attach, too_revealing, tree, umount};
 use crate::fs::namei::{AT_FDCWD, Lookup, lookup};
 use crate::fs::{FsType, MountArgs, Path, SuperBlock, impls};
 use crate::task::Cx;
@@ -78,7 +78,7 @@ fn find_type(cx: &Cx, name: &[u8]) -> SysResult<&'static dyn FsType> {
 }
 
 fn make_super(cx: &Cx, fstype: &dyn FsType, source: &[u8], data: &[u8], flags: u64) -> SysResult<Arc<SuperBlock>> {
-    Ok(fstype.mount(&MountArgs {
+    let sb = fstype.mount(&MountArgs {
         kernel: &cx.task.kernel,
         task: Some(&cx.task),
         pid_ns: cx.task.pid_ns(),
@@ -86,7 +86,18 @@ fn make_super(cx: &Cx, fstype: &dyn FsType, source: &[u8], data: &[u8], flags: u
         source,
         data,
         flags,
-    })?)
+    })?;
+    sb.set_owner(&cx.task.cred().user_ns);
+    Ok(sb)
+}
+
+/// The caller may change the file system itself, and not just one mount of it.
+fn may_administer(cx: &Cx, sb: &SuperBlock) -> SysResult<()> {
+    let owner = sb.owner().unwrap_or(&cx.task.kernel.root_user_ns);
+    match cx.task.cred().has_cap_in(owner, cap::SYS_ADMIN) {
+        true => Ok(()),
+        false => Err(Errno::EPERM.into()),
+    }
 }
 
 /// `mount(2)` (`path_mount`)
@@ -113,9 +124,9 @@ pub(super) fn sys_mount(
     }
     let ns = may_mount(cx)?;
     if flags & (MS_REMOUNT | MS_BIND) == MS_REMOUNT | MS_BIND {
-        remount(&ns, &at, flags, None)?;
+        remount(cx, &ns, &at, flags, None)?;
     } else if flags & MS_REMOUNT != 0 {
-        remount(&ns, &at, flags, Some(&data))?;
+        remount(cx, &ns, &at, flags, Some(&data))?;
     } else if flags & MS_BIND != 0 {
         bind(cx, &ns, source.as_deref(), &at, flags & MS_REC != 0)?;
     } else if flags & PROPAGATION != 0 {
@@ -147,6 +158,9 @@ pub(super) fn sys_mount(
             MountFlags::from_mount(flags),
             &source,
         );
+        if too_revealing(&ns, &mount) {
+            return Err(Errno::EPERM.into());
+        }
         attach(&mount, &at)?;
     }
     Ok(0)
@@ -170,17 +184,9 @@ fn read_data(cx: &Cx, at: UserAddr) -> SysResult<Vec<u8>> {
 }
 
 /// `MS_REMOUNT`: of the mount, and with `data` of the file system.
-fn remount(ns: &Arc<MountNamespace>, at: &Path, flags: u64, data: Option<&[u8]>) -> SysResult<()> {
+fn remount(cx: &Cx, ns: &Arc<MountNamespace>, at: &Path, flags: u64, data: Option<&[u8]>) -> SysResult<()> {
     if !is_ours(ns, &at.mnt) || !at.is_mount_root() {
         return Err(Errno::EINVAL.into());
-    }
-    if let Some(data) = data {
-        let readonly = flags & MountFlags::RDONLY.bits() != 0;
-        if readonly && at.mnt.sb.writers.load(std::sync::atomic::Ordering::Acquire) > 0 {
-            return Err(Errno::EBUSY.into());
-        }
-        at.mnt.sb.ops.remount(data)?;
-        at.mnt.sb.readonly.store(readonly, std::sync::atomic::Ordering::Relaxed);
     }
     let mut new = MountFlags::from_mount(flags);
     let times = MountFlags::NOATIME | MountFlags::NODIRATIME | MountFlags::RELATIME;
@@ -188,7 +194,17 @@ fn remount(ns: &Arc<MountNamespace>, at: &Path, flags: u64, data: Option<&[u8]>)
     if flags & (times.bits() | MS_STRICTATIME) == 0 {
         new = (new - times) | (at.mnt.flags() & times);
     }
-    at.mnt.set_flags(new);
+    at.mnt.check_flags(new)?;
+    if let Some(data) = data {
+        may_administer(cx, &at.mnt.sb)?;
+        let readonly = flags & MountFlags::RDONLY.bits() != 0;
+        if readonly && at.mnt.sb.writers.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            return Err(Errno::EBUSY.into());
+        }
+        at.mnt.sb.ops.remount(data)?;
+        at.mnt.sb.readonly.store(readonly, std::sync::atomic::Ordering::Relaxed);
+    }
+    at.mnt.change_flags(new)?;
     Ok(())
 }
 
