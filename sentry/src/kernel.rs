@@ -28,6 +28,8 @@ pub struct Kernel {
     pub vfs: crate::fs::Vfs,
     /// The first network namespace.
     pub net: Arc<crate::net::NetNamespace>,
+    /// The log that the guest sees.
+    pub kmsg: Arc<crate::kmsg::Log>,
     /// Settings from the command line.
     pub config: SandboxConfig,
     /// `CLOCK_MONOTONIC` at boot, nanoseconds.
@@ -47,6 +49,8 @@ impl Kernel {
     /// A kernel without tasks.
     pub fn new(platform: Arc<dyn Platform>, executor: Arc<Executor>, config: SandboxConfig) -> Arc<Kernel> {
         let root_user_ns = UserNamespace::root(0xeffffffd);
+        let kmsg = Arc::new(crate::kmsg::Log::default());
+        kmsg.add(5, crate::syscalls::banner().as_bytes());
         let tasks = TaskTable::new(PidNamespace::root(0xeffffffc, root_user_ns.clone()));
         Arc::new(Kernel {
             platform,
@@ -56,6 +60,7 @@ impl Kernel {
             ipc: Ipc::new(IpcNamespace::new(0xefff_ffff, root_user_ns.clone())),
             root_user_ns,
             vfs: crate::fs::Vfs::new(),
+            kmsg,
             config,
             boot_time_ns: Executor::now(),
             tunables: crate::sysctl::Sysctl::default(),

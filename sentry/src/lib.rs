@@ -13,6 +13,7 @@ pub mod executor;
 pub mod fs;
 pub mod ipc;
 pub mod kernel;
+pub mod kmsg;
 pub mod loader;
 pub mod log;
 pub mod mm;

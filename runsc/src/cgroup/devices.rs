@@ -1,53 +1,101 @@
-//! `linux.resources.devices`: rules for cgroup v1.
+//! `linux.resources.devices`: rules for devices.
 //!
-//! The guest never reaches a device of the host: its device nodes are the sandbox's own. What the rules still govern is which
-//! nodes may be made in directories of the host, and what tools of the host read there. Cgroup v2 would need a program in the
-//! host's kernel for as much; there the rules are only checked.
+//! The guest's kernel keeps them for the guest's nodes, which are its own: no device of the host can be reached by any. On cgroup
+//! v1 the host's kernel has them too, for what the Gofer may make in directories of the host, and for tools that read them there.
+//! Cgroup v2 would need a program in the host's kernel for as much, and would forbid nothing more.
 
 use std::fs;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
 
+use sentry::task::DeviceRule;
+
 use super::hierarchy::Hierarchy;
 use crate::error::{Error, Result, words};
 
 /// What every container may use, whatever the rules say; runc's list.
-const ALWAYS: [&str; 11] = [
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:1 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
-];
+fn always() -> Vec<DeviceRule> {
+    let rule = |block, major, minor, access| DeviceRule {
+        allow: true,
+        block: Some(block),
+        major,
+        minor,
+        access,
+    };
+    let all = DeviceRule::MKNOD | DeviceRule::READ | DeviceRule::WRITE;
+    let one = |major, minor| rule(false, Some(major), minor, all);
+    let mut list = vec![
+        rule(false, None, None, DeviceRule::MKNOD),
+        rule(true, None, None, DeviceRule::MKNOD),
+    ];
+    list.extend([3, 5, 7, 8, 9].map(|minor| one(1, Some(minor))));
+    list.extend([0, 1, 2].map(|minor| one(5, Some(minor))));
+    list.push(one(136, None));
+    list
+}
 
-/// One rule in the words of the file; an error says what is wrong with it.
-pub fn rule(device: &LinuxDeviceCgroup) -> std::result::Result<String, String> {
-    let typ = match device.typ() {
-        None | Some(LinuxDeviceType::A) => 'a',
-        Some(LinuxDeviceType::B) => 'b',
-        Some(LinuxDeviceType::C | LinuxDeviceType::U) => 'c',
+/// The rules that the guest's kernel keeps; where nothing was asked for there are none. An error is about the rule of that index.
+pub fn for_guest(resources: &LinuxResources) -> std::result::Result<Vec<DeviceRule>, (usize, String)> {
+    let rules = resources.devices().iter().flatten().enumerate();
+    let mut list = rules
+        .map(|(i, device)| rule(device).map_err(|e| (i, e)))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    if !list.is_empty() {
+        list.extend(always());
+    }
+    Ok(list)
+}
+
+/// One rule; an error says what is wrong with it.
+pub fn rule(device: &LinuxDeviceCgroup) -> std::result::Result<DeviceRule, String> {
+    let block = match device.typ() {
+        None | Some(LinuxDeviceType::A) => None,
+        Some(LinuxDeviceType::B) => Some(true),
+        Some(LinuxDeviceType::C | LinuxDeviceType::U) => Some(false),
         Some(LinuxDeviceType::P) => return Err("type \"p\" has no rules".to_owned()),
     };
     let number = |name: &str, value: Option<i64>| match value {
-        None | Some(-1) => Ok("*".to_owned()),
-        Some(value) if (0..=i64::from(u32::MAX)).contains(&value) => Ok(value.to_string()),
-        Some(value) => Err(format!("{name} {value} is no device number")),
+        None | Some(-1) => Ok(None),
+        Some(value) => match u32::try_from(value) {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(format!("{name} {value} is no device number")),
+        },
     };
     let access = device.access().as_deref().unwrap_or("rwm");
     if access.is_empty() || !access.chars().all(|c| "rwma".contains(c)) {
         return Err(format!("access {access:?} is not made of r, w and m"));
     }
     // "a" is no letter of the kernel's, but runc lets it pass.
-    let access = if access.contains('a') { "rwm" } else { access };
-    let (major, minor) = (number("major", device.major())?, number("minor", device.minor())?);
-    Ok(format!("{typ} {major}:{minor} {access}"))
+    let has = |letter: char, bit: u32| if access.contains([letter, 'a']) { bit } else { 0 };
+    Ok(DeviceRule {
+        allow: device.allow(),
+        block,
+        major: number("major", device.major())?,
+        minor: number("minor", device.minor())?,
+        access: has('r', DeviceRule::READ) | has('w', DeviceRule::WRITE) | has('m', DeviceRule::MKNOD),
+    })
+}
+
+/// A rule in the words of v1's files.
+fn words_of(rule: &DeviceRule) -> String {
+    let kind = match rule.block {
+        None => 'a',
+        Some(true) => 'b',
+        Some(false) => 'c',
+    };
+    let number = |n: Option<u32>| n.map_or_else(|| "*".to_owned(), |n| n.to_string());
+    let letters = [
+        ('r', DeviceRule::READ),
+        ('w', DeviceRule::WRITE),
+        ('m', DeviceRule::MKNOD),
+    ];
+    let access: String = letters
+        .iter()
+        .filter(|(_, bit)| rule.access & bit != 0)
+        .map(|(l, _)| *l)
+        .collect();
+    format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
 }
 
 /// Writes the rules in order.
@@ -69,12 +117,12 @@ pub fn apply(resources: &LinuxResources, hierarchies: &[Hierarchy], dirs: &[Path
         })
     };
     for (i, device) in rules.iter().enumerate() {
-        let text = rule(device).map_err(|e| Error::new(format!("config.json: linux.resources.devices[{i}]: {e}")))?;
-        write(Some(i), device.allow(), &text)?;
+        let rule = rule(device).map_err(|e| Error::new(format!("config.json: linux.resources.devices[{i}]: {e}")))?;
+        write(Some(i), rule.allow, &words_of(&rule))?;
     }
-    for text in ALWAYS {
+    for rule in always() {
         // Where a group above allows less, this one cannot have more.
-        let _ = write(None, true, text);
+        let _ = write(None, true, &words_of(&rule));
     }
     Ok(())
 }

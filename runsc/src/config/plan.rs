@@ -122,6 +122,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         mounts: mount_list,
         masked_paths: paths("maskedPaths", linux.and_then(|l| l.masked_paths().as_deref()))?,
         readonly_paths: paths("readonlyPaths", linux.and_then(|l| l.readonly_paths().as_deref()))?,
+        device_rules: device_rules(linux.and_then(|l| l.resources().as_ref()))?,
         devices: devices::devices(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
         sysctl: sysctl(linux.and_then(|l| l.sysctl().as_ref()))?,
         process,
@@ -229,11 +230,16 @@ fn unheeded(spec: &Spec) -> Vec<String> {
         .collect()
 }
 
+fn device_rules(resources: Option<&LinuxResources>) -> Result<Vec<sentry::task::DeviceRule>> {
+    let rules = resources.map(crate::cgroup::devices::for_guest);
+    rules
+        .transpose()
+        .map(Option::unwrap_or_default)
+        .map_err(|(i, e)| bad(format_args!("linux.resources.devices[{i}]"), e))
+}
+
 /// What no kernel can be asked for; the rest is for the host's to judge when it is written.
 fn check_resources(resources: &LinuxResources) -> Result<()> {
-    for (i, device) in resources.devices().iter().flatten().enumerate() {
-        crate::cgroup::devices::rule(device).map_err(|e| bad(format_args!("linux.resources.devices[{i}]"), e))?;
-    }
     for (i, huge) in resources.hugepage_limits().iter().flatten().enumerate() {
         let size = huge.page_size();
         let number = size

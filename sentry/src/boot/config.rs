@@ -120,6 +120,9 @@ pub struct ContainerConfig {
     pub readonly_paths: Vec<String>,
     /// `linux.devices` beyond the default ones.
     pub devices: Vec<DeviceConfig>,
+    /// `linux.resources.devices`, in order; none: every device may be used.
+    #[serde(default)]
+    pub device_rules: Vec<crate::task::DeviceRule>,
     /// `linux.sysctl`.
     pub sysctl: Vec<(String, String)>,
     /// The first process.

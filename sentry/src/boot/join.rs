@@ -126,7 +126,7 @@ async fn join(
         ns,
         seccomp: container.process.seccomp.clone(),
         personality: container.process.personality,
-        cgroup: Cgroup::new(config.pids_limit),
+        cgroup: Cgroup::new(config.pids_limit, container.device_rules.clone()),
         nursery,
     };
     let extra = extra.iter().copied().zip(further).collect();

@@ -88,7 +88,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
             ns,
             seccomp: container.process.seccomp.clone(),
             personality: container.process.personality,
-            cgroup: Cgroup::new(config.sandbox.pids_limit),
+            cgroup: Cgroup::new(config.sandbox.pids_limit, container.device_rules.clone()),
             nursery: None,
         },
         stdio,

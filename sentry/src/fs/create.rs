@@ -12,7 +12,7 @@ use super::perm;
 use super::stat::{FileType, S_ISVTX};
 use super::watch;
 use crate::cred::{Cred, cap};
-use crate::task::Task;
+use crate::task::{DeviceRule, Task};
 
 /// Who makes it; no task while a container is built.
 #[derive(Clone, Copy)]
@@ -76,9 +76,10 @@ pub fn mknod(who: Who<'_>, at: &Parent, mode: u32, rdev: u64) -> Result<Path> {
     let rdev = if device { rdev } else { 0 };
     // A character device 0/0 is a whiteout, which anybody may make.
     let needs_cap = device && (kind == FileType::BlockDevice || rdev != 0);
-    let before = || match needs_cap && !who.cred.has_cap(cap::MKNOD) {
-        true => Err(Errno::EPERM),
-        false => Ok(()),
+    let before = || match (needs_cap, who.task) {
+        (true, _) if !who.cred.has_cap(cap::MKNOD) => Err(Errno::EPERM),
+        (true, Some(task)) => task.group.cgroup.check_device(kind, rdev, DeviceRule::MKNOD),
+        _ => Ok(()),
     };
     add(who, at, false, before, |dir, name| {
         dir.ops.create(dir, name, &node(who, dir, mode, rdev)?)

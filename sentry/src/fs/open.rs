@@ -304,7 +304,7 @@ fn finish_as(path: Path, ops: Arc<dyn FileOps>, flags: OpenFlags, more: FileMode
     }
     // Whether a device has a position only its driver knows.
     let file = File::new(ops.clone(), path.clone(), mode, kept(flags));
-    if ops.seek(&file, SeekFrom::Current(0), 0).is_err() {
+    if ops.seek(&file, SeekFrom::Current(0), 0) == Err(Errno::ESPIPE) {
         return Ok(file);
     }
     Ok(File::new(ops, path, mode | FileMode::SEEK, kept(flags)))

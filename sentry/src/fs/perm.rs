@@ -11,7 +11,7 @@ use super::mount::Mount;
 use super::namei::Path;
 use super::stat::{FileType, S_ISGID, S_ISVTX, Stat};
 use crate::cred::{Cred, cap};
-use crate::task::Task;
+use crate::task::{DeviceRule, Task};
 
 /// To execute, or to search a directory.
 pub const MAY_EXEC: u32 = 1;
@@ -77,7 +77,16 @@ pub fn inode(task: Option<&Arc<Task>>, cred: &Cred, inode: &Inode, want: u32) ->
     {
         return result;
     }
-    generic(cred, &inode.stat()?, want)
+    let st = inode.stat()?;
+    generic(cred, &st, want)?;
+    match task {
+        Some(task) if matches!(inode.kind, FileType::CharDevice | FileType::BlockDevice) => {
+            let read = if want & MAY_READ != 0 { DeviceRule::READ } else { 0 };
+            let write = if want & MAY_WRITE != 0 { DeviceRule::WRITE } else { 0 };
+            task.group.cgroup.check_device(inode.kind, st.rdev, read | write)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Like `mnt_want_write`.

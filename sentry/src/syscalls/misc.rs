@@ -12,6 +12,11 @@ pub(crate) const RELEASE: &str = "6.12.0";
 /// Likewise, which build.
 pub(crate) const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC";
 
+/// What the kernel calls itself, in `/proc/version` and at the head of its log.
+pub(crate) fn banner() -> String {
+    format!("Linux version {RELEASE} (runsc@sandbox) (rustc) {VERSION}")
+}
+
 /// `arch_prctl(2)`
 pub(super) fn sys_arch_prctl(cx: &mut Cx, code: i32, addr: u64) -> SysResult<u64> {
     const SET_GS: i32 = 0x1001;
@@ -200,11 +205,13 @@ pub(super) fn sys_setdomainname(cx: &mut Cx, name: UserAddr, len: i32) -> SysRes
     set_name(cx, name, len, |n| &mut n.domain)
 }
 
-/// `syslog(2)`: a kernel that has nothing to say.
+/// `syslog(2)`
 pub(super) fn sys_syslog(cx: &mut Cx, kind: i32, bufp: UserAddr, len: i32) -> SysResult<u64> {
     const READ: i32 = 2;
     const READ_ALL: i32 = 3;
     const READ_CLEAR: i32 = 4;
+    const CLEAR: i32 = 5;
+    const SIZE_UNREAD: i32 = 9;
     const SIZE_BUFFER: i32 = 10;
     if !(0..=10).contains(&kind) {
         return Err(Errno::EINVAL.into());
@@ -213,10 +220,27 @@ pub(super) fn sys_syslog(cx: &mut Cx, kind: i32, bufp: UserAddr, len: i32) -> Sy
     if !open && !cx.task.capable(cap::SYSLOG) && !cx.task.capable(cap::SYS_ADMIN) {
         return Err(Errno::EPERM.into());
     }
+    let log = cx.task.kernel.kmsg.clone();
     match kind {
-        READ | READ_ALL | READ_CLEAR if bufp.is_null() || len < 0 => Err(Errno::EINVAL.into()),
+        READ | READ_ALL | READ_CLEAR => {
+            let room = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+            if bufp.is_null() {
+                return Err(Errno::EINVAL.into());
+            }
+            let text = match kind {
+                READ => log.take(room),
+                _ => log.last(room, kind == READ_CLEAR),
+            };
+            cx.write_bytes(bufp, &text)?;
+            Ok(u64::try_from(text.len()).unwrap_or(0))
+        }
+        CLEAR => {
+            log.clear();
+            Ok(0)
+        }
         8 if !(1..=8).contains(&len) => Err(Errno::EINVAL.into()),
-        SIZE_BUFFER => Ok(1 << 17),
+        SIZE_UNREAD => Ok(u64::try_from(log.unread()).unwrap_or(0)),
+        SIZE_BUFFER => Ok(u64::try_from(crate::kmsg::SIZE).unwrap_or(0)),
         _ => Ok(0),
     }
 }

@@ -34,7 +34,7 @@ use abi::{Errno, SysResult};
 use crate::sync::Mutex;
 use crate::task::Cx;
 
-pub(crate) use misc::{RELEASE, VERSION};
+pub(crate) use misc::{RELEASE, VERSION, banner};
 
 /// How complete a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
+use abi::Errno;
+use abi::errno::Result;
+use serde::{Deserialize, Serialize};
+
 use super::{Task, TaskTable, ThreadGroup};
+use crate::fs::FileType;
+use crate::fs::stat::{major, minor};
 use crate::sync::Mutex;
 
 /// The control group of a container, as far as the guest's kernel is concerned.
@@ -17,12 +23,40 @@ pub struct Cgroup {
     pub(super) tasks: AtomicU64,
     /// Most that `clone(2)` may make of them.
     limit: Mutex<Option<u64>>,
+    devices: Vec<DeviceRule>,
+}
+
+/// One rule of the device controller. The last one that fits decides; where none does, a device may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    /// It may be used, or may not.
+    pub allow: bool,
+    /// Block devices (true), character devices (false), or both.
+    pub block: Option<bool>,
+    /// Major number, or all.
+    pub major: Option<u32>,
+    /// Minor number, or all.
+    pub minor: Option<u32>,
+    /// Bits of [`DeviceRule::MKNOD`], [`DeviceRule::READ`] and [`DeviceRule::WRITE`].
+    pub access: u32,
+}
+
+impl DeviceRule {
+    /// To make a node.
+    pub const MKNOD: u32 = 1;
+    /// To read.
+    pub const READ: u32 = 2;
+    /// To write.
+    pub const WRITE: u32 = 4;
 }
 
 impl Cgroup {
     /// A group without processes.
-    pub fn new(limit: Option<u64>) -> Arc<Cgroup> {
-        let group = Cgroup::default();
+    pub fn new(limit: Option<u64>, devices: Vec<DeviceRule>) -> Arc<Cgroup> {
+        let group = Cgroup {
+            devices,
+            ..Cgroup::default()
+        };
         group.set_limit(limit);
         Arc::new(group)
     }
@@ -37,6 +71,29 @@ impl Cgroup {
         self.limit
             .lock()
             .is_none_or(|limit| self.tasks.load(Ordering::Relaxed) < limit)
+    }
+
+    /// `EPERM` where the rules forbid any of `access` to the device (`devcgroup_check_permission`).
+    pub fn check_device(&self, kind: FileType, rdev: u64, access: u32) -> Result<()> {
+        let block = match kind {
+            FileType::BlockDevice => true,
+            FileType::CharDevice => false,
+            _ => return Ok(()),
+        };
+        let fits = |rule: &&DeviceRule, bit: u32| {
+            rule.access & bit != 0
+                && rule.block.is_none_or(|b| b == block)
+                && rule.major.is_none_or(|n| n == major(rdev))
+                && rule.minor.is_none_or(|n| n == minor(rdev))
+        };
+        let bits = [DeviceRule::MKNOD, DeviceRule::READ, DeviceRule::WRITE];
+        for bit in bits.into_iter().filter(|bit| access & bit != 0) {
+            let rule = self.devices.iter().rev().find(|rule| fits(rule, bit));
+            if rule.is_some_and(|rule| !rule.allow) {
+                return Err(Errno::EPERM);
+            }
+        }
+        Ok(())
     }
 
     /// True between [`TaskTable::freeze`] and [`TaskTable::thaw`].

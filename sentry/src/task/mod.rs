@@ -44,7 +44,7 @@ use crate::signal::TaskSignals;
 use crate::sync::Mutex;
 
 pub use attr::{Sched, TaskAttr};
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, DeviceRule};
 pub(crate) use clone::{CloneSpec, clone};
 pub use create::ContainerProcess;
 pub use current::current;

@@ -1,4 +1,6 @@
-//! Devices of memory (`null(4)`, `full(4)`, `random(4)`), and what stands in `/dev` of every container.
+//! Devices of memory (`null(4)`, `full(4)`, `random(4)`, `/dev/kmsg`), and what stands in `/dev` of every container.
+
+mod kmsg;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -136,5 +138,8 @@ pub fn register(kernel: &Kernel) {
         let open = move |_: &Arc<Task>, _: &Path, _: &OpenHow| Ok(Arc::new(Device(kind)) as Arc<dyn FileOps>);
         devices.register(1, Some(minor), Arc::new(open));
     }
+    let log = kernel.kmsg.clone();
+    let open = move |_: &Arc<Task>, _: &Path, _: &OpenHow| Ok(Arc::new(kmsg::Kmsg::open(&log)) as Arc<dyn FileOps>);
+    devices.register(1, Some(11), Arc::new(open));
     super::devpts::register(devices);
 }

@@ -372,7 +372,7 @@ pub(super) fn loadavg(proc: &Arc<Proc>) -> Result<String> {
 }
 
 pub(super) fn version() -> Result<String> {
-    Ok(format!("Linux version {RELEASE} (runsc@sandbox) (rustc) {VERSION}\n"))
+    Ok(format!("{}\n", crate::syscalls::banner()))
 }
 
 pub(super) fn vmstat(kernel: &Kernel) -> Result<String> {
