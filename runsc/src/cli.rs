@@ -86,9 +86,25 @@ pub struct Globals {
     /// cgroupsPath is slice:prefix:name
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     pub systemd_cgroup: bool,
+
+    /// Who makes control groups, as crun names it: disabled makes none
+    #[arg(long, value_enum, value_name = "WHO")]
+    pub cgroup_manager: Option<CgroupManager>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupManager {
+    Cgroupfs,
+    Systemd,
+    Disabled,
 }
 
 impl Globals {
+    /// Whether `cgroupsPath` is `slice:prefix:name`.
+    pub fn systemd(&self) -> bool {
+        self.systemd_cgroup || self.cgroup_manager == Some(CgroupManager::Systemd)
+    }
+
     /// Whether to work in user namespaces made without privileges.
     pub fn is_rootless(&self) -> bool {
         match self.rootless.as_str() {

@@ -204,3 +204,31 @@ fn an_empty_cpuset_above() {
     assert_eq!(ended, Some(0));
     b.left_nothing();
 }
+
+/// crun's spellings.
+#[test]
+fn a_configuration_of_another_name() {
+    let mut b = Bundle::new("exec sleep 1000");
+    b.spec["linux"]["cgroupsPath"] = json!(group("other"));
+    fs::create_dir(b.path("sub")).unwrap();
+    fs::write(b.path("sub/other.json"), b.spec.to_string()).unwrap();
+    b.spec = json!({});
+    let flags = [
+        "--cgroup-manager",
+        "disabled",
+        "run",
+        "-d",
+        "--config",
+        "sub/other.json",
+        "c",
+    ];
+    assert_eq!(b.detached(&flags), Some(0));
+    let pid = b.state("c")["pid"].to_string();
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(!groups.contains("runsc-customs-other"), "{groups}");
+    // The environment of what is run later is that configuration's.
+    let output = b.runsc(&["exec", "c", "sh", "-c", "echo $PATH"]);
+    assert_eq!(text(&output.stdout), "/usr/sbin:/usr/bin:/sbin:/bin\n");
+    assert_eq!(code(&b.runsc(&["delete", "-f", "c"])), Some(0));
+    b.left_nothing();
+}

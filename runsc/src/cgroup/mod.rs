@@ -18,7 +18,7 @@ use std::time::Duration;
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Globals;
+use crate::cli::{CgroupManager, Globals};
 use crate::config::Plan;
 use crate::error::{Context, Error, Result};
 use hierarchy::Hierarchy;
@@ -53,10 +53,11 @@ pub fn create(
     notes: &mut Vec<String>,
 ) -> Result<Option<CgroupRecord>> {
     let limited = plan.resources.as_ref().is_some_and(limits::limits_something);
-    if plan.cgroups_path.is_none() && !limited {
+    let disabled = globals.cgroup_manager == Some(CgroupManager::Disabled);
+    if disabled || plan.cgroups_path.is_none() && !limited {
         return Ok(None);
     }
-    let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd_cgroup)?;
+    let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd())?;
     let hierarchies = hierarchy::find()?;
     let record = intended(&hierarchies, &wanted);
     check_existing(&record, notes)?;

@@ -15,6 +15,10 @@ pub struct CreateArgs {
     #[arg(short, long, value_name = "DIR")]
     bundle: Option<PathBuf>,
 
+    /// Configuration, in the bundle or anywhere [default: config.json]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// File to write the pid of the sandbox to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -92,7 +96,7 @@ pub fn run(env: &Env<'_>, args: &RunArgs) -> Result<i32> {
 
 fn plan(env: &Env<'_>, args: &CreateArgs) -> Result<(config::Plan, PathBuf)> {
     let _ = (args.no_pivot, args.no_new_keyring);
-    let bundle = config::read_bundle(args.bundle.as_deref().unwrap_or(".".as_ref()))?;
+    let bundle = config::read_bundle(args.bundle.as_deref().unwrap_or(".".as_ref()), args.config.as_deref())?;
     let dir = bundle.dir.clone();
     let plan = config::plan(&args.id, bundle, env.globals)?;
     for note in &plan.notes {
@@ -104,6 +108,7 @@ fn plan(env: &Env<'_>, args: &CreateArgs) -> Result<(config::Plan, PathBuf)> {
 fn start(args: &CreateArgs, bundle: PathBuf, terminal: Terminal, foreground: bool) -> Start {
     Start {
         bundle,
+        config: args.config.clone(),
         pid_file: args.pid_file.clone(),
         preserve_fds: args.preserve_fds,
         terminal,

@@ -49,6 +49,7 @@ pub fn run(env: &Env<'_>, args: DoArgs) -> Result<i32> {
     let plan = plan(env, &id, &args, own_terminal)?;
     let start = Start {
         bundle: plan.rootfs.clone(),
+        config: None,
         pid_file: None,
         preserve_fds: 0,
         terminal: if own_terminal { Terminal::Own } else { Terminal::None },

@@ -161,7 +161,7 @@ fn base(args: &ExecArgs, record: &Record) -> Result<(Value, Origin)> {
     if args.command.is_empty() {
         return Err(Error::new("want a command, or --process FILE"));
     }
-    let bundle = config::read_bundle(&record.bundle)?;
+    let bundle = config::read_bundle(&record.bundle, record.config.as_deref())?;
     let mut value = serde_json::to_value(bundle.spec.process()).context(|| "process")?;
     if let Some(process) = value.as_object_mut() {
         process.insert("args".into(), json!(args.command));

@@ -21,10 +21,10 @@ pub struct Bundle {
     pub notes: Vec<String>,
 }
 
-/// Reads `config.json` of a bundle.
-pub fn read_bundle(dir: &Path) -> Result<Bundle> {
+/// Reads the configuration of a bundle: `config.json`, or a file of another name, which may be anywhere.
+pub fn read_bundle(dir: &Path, config: Option<&Path>) -> Result<Bundle> {
     let dir = dir.canonicalize().context(|| format!("bundle {}", dir.display()))?;
-    let (spec, notes) = parse(&read_file(&dir.join("config.json"))?)?;
+    let (spec, notes) = parse(&read_file(&dir.join(config.unwrap_or("config.json".as_ref())))?)?;
     Ok(Bundle { dir, spec, notes })
 }
 

@@ -42,6 +42,8 @@ use view::View;
 /// How to start.
 pub struct Start {
     pub bundle: PathBuf,
+    /// Name of the configuration where it is not `config.json`.
+    pub config: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub preserve_fds: u32,
     pub terminal: Terminal,
@@ -162,6 +164,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
     let mut record = Record {
         id: plan.container.id.clone(),
         bundle: start.bundle.clone(),
+        config: start.config.clone(),
         rootfs: plan.rootfs.clone(),
         created: log::rfc3339_now(),
         owner: if uid.is_root() {

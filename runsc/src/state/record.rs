@@ -56,6 +56,9 @@ pub struct Pod {
 pub struct Record {
     pub id: String,
     pub bundle: PathBuf,
+    /// Name of the configuration, relative to the bundle, where it is not `config.json`.
+    #[serde(default)]
+    pub config: Option<PathBuf>,
     pub rootfs: PathBuf,
     /// RFC 3339.
     pub created: String,
