@@ -232,3 +232,46 @@ fn a_configuration_of_another_name() {
     assert_eq!(code(&b.runsc(&["delete", "-f", "c"])), Some(0));
     b.left_nothing();
 }
+
+/// `HOME` is what the container's own passwd says, unless the configuration says something.
+#[test]
+fn home() {
+    let mut b = Bundle::new("echo $HOME");
+    let passwd = "root:x:0:0::/roots:/bin/sh\nu:x:77:77::/home/u:/bin/sh\n";
+    fs::write(b.path("passwd"), passwd).unwrap();
+    let source = b.path("passwd");
+    b.mount(json!({ "destination": "/etc/passwd", "type": "bind", "source": source, "options": ["bind", "ro"] }));
+    for (uid, wanted) in [(0, "/roots\n"), (77, "/home/u\n"), (78, "/\n")] {
+        b.spec["process"]["user"] = json!({ "uid": uid, "gid": uid });
+        assert_eq!(b.output(), wanted);
+    }
+    b.spec["process"]["env"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!("HOME=/mine"));
+    assert_eq!(b.output(), "/mine\n");
+}
+
+#[test]
+fn an_unknown_capability_is_told_of() {
+    let b = Bundle::new("exec sleep 1000");
+    assert_eq!(b.detached(&["run", "-d", "c"]), Some(0));
+    let output = b.runsc(&[
+        "exec",
+        "--cap",
+        "CAP_NO",
+        "--cap",
+        "kill",
+        "c",
+        "grep",
+        "CapEff",
+        "/proc/self/status",
+    ]);
+    assert_eq!(
+        (code(&output), text(&output.stdout)),
+        (Some(0), "CapEff:\t0000000000000020\n".to_owned())
+    );
+    assert!(text(&output.stderr).contains("CAP_NO"));
+    assert_eq!(code(&b.runsc(&["delete", "-f", "c"])), Some(0));
+    b.left_nothing();
+}

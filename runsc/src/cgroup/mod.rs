@@ -160,6 +160,17 @@ pub fn enter(cgroup: &CgroupRecord, pid: i32) -> Result<()> {
     Ok(())
 }
 
+/// Lets what is killed end: somebody may have frozen the group.
+pub fn thaw(cgroup: &CgroupRecord) {
+    for dir in &cgroup.made {
+        for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+            if dir.join(file).exists() {
+                let _ = fs::write(dir.join(file), word);
+            }
+        }
+    }
+}
+
 /// Removes what was made. A group in which something else runs stays.
 pub fn remove(cgroup: &CgroupRecord) {
     for dir in cgroup.made.iter().rev() {

@@ -124,7 +124,7 @@ pub fn terminal(socket: Option<&Path>, wanted: bool, detached: bool) -> Result<T
         (true, None) if !detached && sandbox::have_own_terminal() => Ok(Terminal::Own),
         (true, None) if !detached => sandbox::Relay::new().map(Terminal::Relay),
         (true, None) => Err(Error::new(
-            "cannot allocate tty if runsc will detach without setting console socket",
+            "cannot allocate tty if runsc will detach without setting console socket: use --console-socket",
         )),
         (_, Some(_)) => Err(Error::new(
             "cannot use console socket if runsc will not detach or allocate tty",

@@ -111,6 +111,13 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
             env.log.warn(&format!("{flag}: without effect in the sandbox"));
         }
     }
+    for cap in args
+        .cap
+        .iter()
+        .filter(|cap| !config::all_capabilities().contains(&capability(cap).as_str()))
+    {
+        env.log.tell(&format!("--cap {cap:?}: unknown capability ignored"));
+    }
     let (mut process, origin) = base(args, &record)?;
     apply(&mut process, args)?;
     let (spec, notes) = parse(process).map_err(|e| origin.name(&e))?;
@@ -211,7 +218,7 @@ fn apply(process: &mut Value, args: &ExecArgs) -> Result<()> {
         extend(env, [json!(var)]);
     }
     for cap in &args.cap {
-        let cap = capability(cap)?;
+        let cap = capability(cap);
         let sets = process.entry("capabilities").or_insert_with(|| json!({}));
         for set in ["bounding", "effective", "permitted"] {
             extend(&mut sets[set], [json!(cap)]);
@@ -230,17 +237,12 @@ fn extend(list: &mut Value, more: impl IntoIterator<Item = Value>) {
 }
 
 /// `CAP_CHOWN`, or `chown`.
-fn capability(text: &str) -> Result<String> {
+fn capability(text: &str) -> String {
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("CAP_") {
+    if upper.starts_with("CAP_") {
         upper
     } else {
         format!("CAP_{upper}")
-    };
-    if config::all_capabilities().contains(&name.as_str()) {
-        Ok(name)
-    } else {
-        Err(Error::new(format!("--cap {text:?}: unknown capability")))
     }
 }
 

@@ -129,7 +129,7 @@ fn id_map(name: &str, list: &[LinuxIdMapping]) -> Result<IdMap> {
     let mut out: IdMap = Vec::new();
     for (i, m) in list.iter().enumerate() {
         let field = format!("linux.{name}Mappings[{i}]");
-        let end = |start: u32| start.checked_add(m.size()).filter(|end| *end < u32::MAX);
+        let end = |start: u32| start.checked_add(m.size());
         let (Some(inside_end), Some(outside_end)) = (end(m.container_id()), end(m.host_id())) else {
             return Err(bad(field, "goes beyond the largest id"));
         };

@@ -61,7 +61,7 @@ pub fn join(
     let (sentry_ends, gofer_ends) = connections(2)?;
     let oom = plan.container.process.oom_score_adj;
     if plan.container.root_readonly && plan.container.root_overlay == sentry::boot::config::Overlay::None {
-        super::places::make(&plan.rootfs, &plan.container.mounts);
+        super::places::make(&plan.rootfs, &plan.container.mounts, &plan.container.process.cwd);
     }
     let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;

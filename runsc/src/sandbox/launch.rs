@@ -97,7 +97,7 @@ pub fn launch(
     let oom = plan.container.process.oom_score_adj;
 
     if plan.container.root_readonly && plan.container.root_overlay == sentry::boot::config::Overlay::None {
-        places::make(&plan.rootfs, &plan.container.mounts);
+        places::make(&plan.rootfs, &plan.container.mounts, &plan.container.process.cwd);
     }
     let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;

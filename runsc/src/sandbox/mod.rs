@@ -260,6 +260,9 @@ pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<(
         // What does not answer is ended by the end of its process.
         let _ = control::leave(&env.store.dir(&pod.id), &record.id);
     }
+    if let Some(cgroup) = &record.cgroup {
+        cgroup::thaw(cgroup);
+    }
     for process in [record.sandbox, record.gofer].into_iter().flatten() {
         if !process.kill_and_wait(GRACE) {
             return Err(Error::new(format!(

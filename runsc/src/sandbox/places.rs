@@ -8,13 +8,18 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sentry::boot::config::{MountConfig, MountKind};
 
-/// Makes what is missing. What cannot be made is left to the Sentry, which says what it could not mount.
-pub fn make(rootfs: &Path, mounts: &[MountConfig]) {
+/// Makes what is missing, the working directory too. What cannot be made is left to the Sentry, which says what it could not
+/// mount.
+pub fn make(rootfs: &Path, mounts: &[MountConfig], cwd: &str) {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(root) = rustix::fs::open(rootfs, flags, Mode::empty()) else {
         return;
     };
     let root = File::from(root);
+    let cwd = Path::new(cwd);
+    if !mounts.iter().any(|mount| cwd.starts_with(&mount.destination)) {
+        let _ = place_in(&root, cwd, false);
+    }
     for (i, mount) in mounts.iter().enumerate() {
         let place = Path::new(&mount.destination);
         // Within another mount, which may be writable, and whose content is not known here.

@@ -99,7 +99,6 @@ fn exec_flags() {
     for (args, word) in [
         (vec!["exec", "a"], "--process"),
         (vec!["exec", "-u", "root", "a", "true"], "root"),
-        (vec!["exec", "-c", "CAP_NO", "a", "true"], "CAP_NO"),
         (vec!["exec", "-e", "x", "a", "true"], "NAME=VALUE"),
         (vec!["exec", "--cwd", "/no/such", "a", "true"], "/no/such"),
         (vec!["exec", "--preserve-fds", "1000", "a", "true"], "preserve-fds"),

@@ -68,7 +68,7 @@ fn one(at: &Path, inode: &Arc<Inode>, to: &Arc<Inode>, name: &[u8]) -> Result<Ar
     Ok(made)
 }
 
-fn open(at: &Path, inode: &Arc<Inode>, flags: OpenFlags) -> Result<Arc<File>> {
+pub(super) fn open(at: &Path, inode: &Arc<Inode>, flags: OpenFlags) -> Result<Arc<File>> {
     let ops = inode.ops.open(inode, &OpenHow { flags })?;
     let path = Path {
         mnt: at.mnt.clone(),

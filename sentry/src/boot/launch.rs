@@ -317,14 +317,12 @@ pub async fn load(cx: &mut Cx, process: &ProcessConfig) -> Result<(), Failed> {
         message: format!("exec: {name:?}: {}", text(e)),
         exit_code: code(e),
     };
-    let program = loader::prepare(
-        &cx.task,
-        file,
-        path.as_bytes(),
-        bytes(&process.args),
-        bytes(&process.env),
-    )
-    .map_err(fail)?;
+    let mut env = bytes(&process.env);
+    if !process.env.iter().any(|var| var.starts_with("HOME=")) {
+        let home = super::home::of(&cx.task.fs().root(), &cx.task.cred(), process.uid);
+        env.push(format!("HOME={home}").into_bytes());
+    }
+    let program = loader::prepare(&cx.task, file, path.as_bytes(), bytes(&process.args), env).map_err(fail)?;
     // config.json says what the process has before its program is executed, which for root is not what it has after.
     let cred = crate::cred::exec::transition(&cx.task.cred(), &program.file, &program.stat, false);
     cx.task.set_cred(Arc::new(cred));

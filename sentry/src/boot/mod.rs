@@ -5,6 +5,7 @@ pub mod container;
 pub mod control;
 mod copy;
 mod exec;
+mod home;
 mod join;
 mod launch;
 pub mod pod;
