@@ -320,3 +320,134 @@ def check_daemon_restart(e):
     equal(e.inspect("shot", ".State.ExitCode"), "137")
     e.docker("start", "shot")
     equal(e.docker("exec", "shot", "echo", "again"), "again\n")
+
+
+def check_restart_always(e):
+    e.docker("run", "-d", "--name", "always", "--restart", "always", "bb", "sh", "-c", "echo up; sleep 0.2")
+    until("two restarts", lambda: int(e.inspect("always", ".RestartCount")) >= 2)
+    e.docker("stop", "-t", "0", "always")
+    equal(e.inspect("always", ".State.Running"), "false")
+    e.docker("run", "-d", "--name", "unless", "--restart", "unless-stopped", "bb", "sleep", "1000")
+    os.kill(int(e.inspect("unless", ".State.Pid")), signal.SIGKILL)
+    until("the restart", lambda: e.inspect("unless", ".RestartCount") == "1" and e.inspect("unless", ".State.Running") == "true")
+
+
+def check_users(e):
+    """By name, with its groups from the image."""
+    equal(e.docker("run", "--rm", "--user", "daemon", "bb", "sh", "-c", "id -u; id -g"), "1\n1\n")
+    equal(e.docker("run", "--rm", "--user", "daemon:staff", "--group-add", "daemon", "bb", "sh", "-c", "id -g; id -G"), "50\n50 1\n")
+    contains(e.docker("run", "--rm", "--user", "nobody-here", "bb", "true", code=125), "no matching entries")
+
+
+def check_volumes_nested(e):
+    os.makedirs(f"{e.directory}/outer/inner", exist_ok=True)
+    os.makedirs(f"{e.directory}/other", exist_ok=True)
+    e.docker("run", "-d", "--name", "nested", "-v", f"{e.directory}/outer:/v", "-v", f"{e.directory}/other:/v/inner:ro", "-v", "named:/v/inner2",
+             "bb", "sh", "-c", "echo 1 >/v/a; echo 2 >/v/inner2/b; echo 3 >/v/inner/c || echo refused; exec sleep 1000")
+    until("the refusal", lambda: "refused" in e.docker("logs", "nested"))
+    equal(open(f"{e.directory}/outer/a").read(), "1\n")
+    # What comes from outside is seen, and copies go to the volume.
+    with open(f"{e.directory}/other/late", "w") as file:
+        file.write("late\n")
+    equal(e.docker("exec", "nested", "cat", "/v/inner/late"), "late\n")
+    e.docker("cp", f"{e.directory}/other/late", "nested:/v/copied")
+    equal(open(f"{e.directory}/outer/copied").read(), "late\n")
+    equal(e.docker("exec", "nested", "cat", "/v/copied"), "late\n")
+    e.docker("run", "--rm", "--volumes-from", "nested", "bb", "sh", "-c", "test $(cat /v/inner2/b) = 2")
+    e.docker("rm", "-f", "nested")
+    e.docker("volume", "rm", "named")
+
+
+def check_tmpfs_options(e):
+    equal(e.docker("run", "--rm", "--tmpfs", "/t:ro,noexec,mode=700", "bb", "sh", "-c", "stat -c %a /t; echo x >/t/x || echo refused"),
+          "700\nrefused\n")
+    equal(e.docker("run", "--rm", "--mount", "type=tmpfs,dst=/m,tmpfs-size=4096,tmpfs-mode=1770", "bb", "sh", "-c",
+                   "stat -c %a /m; df -k /m | tail -1 | tr -s ' ' | cut -d' ' -f2"), "1770\n4\n")
+
+
+def check_security(e):
+    equal(e.docker("run", "--rm", "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "bb", "grep", "CapEff", "/proc/self/status"),
+          "CapEff:\t0000000000001000\n")
+    with open(f"{e.directory}/seccomp.json", "w") as file:
+        json.dump({"defaultAction": "SCMP_ACT_ALLOW",
+                   "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}, file)
+    e.docker("run", "--rm", "--security-opt", f"seccomp={e.directory}/seccomp.json", "bb", "mkdir", "/x", code=1)
+    equal(e.docker("run", "--rm", "--security-opt", "seccomp=unconfined", "bb", "sh", "-c", "mkdir /x && echo made"), "made\n")
+
+
+def check_devices(e):
+    equal(e.docker("run", "--rm", "--device", "/dev/null:/dev/mine:rw", "bb", "sh", "-c", "echo x >/dev/mine && test -c /dev/mine && echo there"),
+          "there\n")
+
+
+def check_resources_named(e):
+    """Options that change nothing, or only what the sandbox as a whole may use, are taken."""
+    equal(e.docker("run", "--rm", "--cpus", "1", "--cpuset-cpus", "0", "--cpu-shares", "512", "--memory", "128m", "--memory-swap", "256m",
+                   "--memory-reservation", "64m", "--oom-score-adj", "100", "--blkio-weight", "0", "bb", "echo", "ran"), "ran\n")
+    e.docker("run", "-d", "--name", "parent", "--cgroup-parent", f"/{e.group}/below", "bb", "sleep", "1000")
+    with open(f"/proc/{e.inspect('parent', '.State.Pid')}/cgroup") as file:
+        contains(file.read(), f"/{e.group}/below/{e.inspect('parent', '.Id')}")
+    e.docker("rm", "-f", "parent")
+    for top, _, _ in os.walk("/sys/fs/cgroup"):
+        if top.endswith(f"/{e.group}/below"):
+            os.rmdir(top)
+
+
+def check_events(e):
+    child = subprocess.Popen(["docker", "events", "--format", "{{.Action}}", "--filter", "container=told"], env=e.env,
+                             stdout=subprocess.PIPE, text=True)
+    subprocess.run(["sleep", "0.3"])
+    e.docker("run", "--rm", "--name", "told", "bb", "sh", "-c", "exit 2", code=2)
+    seen = [child.stdout.readline().strip() for _ in range(5)]
+    child.kill()
+    child.wait()
+    contains(seen, "create", "start", "die")
+
+
+def check_end_of_input(e):
+    equal(e.docker("run", "--rm", "-i", "bb", "cat", input=""), "")
+    equal(e.docker("run", "--rm", "-i", "bb", "sh", "-c", "cat; echo after", input="before\n"), "before\nafter\n")
+
+
+def check_interrupt_and_detach(e):
+    t = Terminal(["docker", "run", "-it", "--name", "keys", "bb", "sh", "-c", "trap 'echo caught' INT; echo ready; while :; do sleep 0.1; echo on; done"],
+                 e.env)
+    t.expect("ready")
+    t.send("\x03")
+    t.expect("caught")
+    t.send("\x10\x11")
+    equal(t.rest()[1], 0)
+    equal(e.inspect("keys", ".State.Running"), "true")
+    t = Terminal(["docker", "attach", "keys"], e.env)
+    # The keys are the container's from now on.
+    t.expect("on")
+    t.send("\x03")
+    t.expect("caught")
+    t.send("\x10\x11")
+    t.rest()
+
+
+def check_health_from_good_to_bad(e):
+    e.docker("run", "-d", "--name", "well", "--health-cmd", "test ! -e /tmp/ill", "--health-interval", "300ms", "--health-retries", "2",
+             "bb", "sleep", "1000")
+    until("good health", lambda: e.inspect("well", ".State.Health.Status") == "healthy")
+    e.docker("exec", "well", "touch", "/tmp/ill")
+    until("bad health", lambda: e.inspect("well", ".State.Health.Status") == "unhealthy")
+
+
+def check_namespaces_named(e):
+    """Taken; a sandbox shares no more than the network with others."""
+    e.docker("run", "-d", "--name", "other", "--ipc", "shareable", "bb", "sleep", "1000")
+    for option in (["--ipc", "container:other"], ["--network", "container:other"], ["--uts", "host"], ["--pid", "container:other"]):
+        equal(e.docker("run", "--rm", *option, "bb", "echo", "ran"), "ran\n")
+
+
+def check_container_is_kept(e):
+    e.docker("run", "--name", "kept", "bb", "sh", "-c", "echo x >/root/kept; seq 50000")
+    equal(len(e.docker("logs", "kept").splitlines()), 50000)
+    contains(e.docker("logs", "--tail", "1", "-t", "kept"), "50000")
+    e.docker("rename", "kept", "kept2")
+    e.docker("start", "-a", "kept2")
+    equal(len(e.docker("logs", "kept2").splitlines()), 100000)
+    e.docker("export", "-o", f"{e.directory}/export.tar", "kept2")
+    contains(run("tar", "tf", f"{e.directory}/export.tar"), "root/kept")
