@@ -15,6 +15,7 @@ use std::process::Command;
 
 use common::{Bundle, code};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 #[test]
 fn host_names() {
@@ -424,6 +425,68 @@ fn order_of_mounts() {
     // Each mount with all below it before its next sibling.
     let order = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/tmp", "/host", "/sys"];
     assert_eq!(copy.lines().collect::<Vec<_>>(), order);
+}
+
+/// What is mounted beneath the source of an rbind is a mount in the guest too, with its own flags and those that are meant for it.
+#[test]
+fn mounts_beneath() {
+    let dir = TempDir::new().unwrap();
+    let sub = dir.path().join("sub");
+    let script = "cut -d' ' -f4-6 /proc/self/mountinfo | grep /v; touch /v/x 2>&1; touch /v/sub/y 2>&1";
+    let mut b = Bundle::new(script);
+    b.mount(json!({ "destination": "/v", "type": "bind", "source": dir.path(), "options": ["rbind", "ro"] }));
+    let run = |b: &Bundle| {
+        let mut command = b.command(&["run", "c"]);
+        let mount = format!(
+            "mkdir {0}; mount -t tmpfs -o noexec t {0} && exec \"$@\"",
+            sub.display()
+        );
+        let args: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        let program = command.get_program().to_owned();
+        command = Command::new("unshare");
+        command
+            .args(["-m", "sh", "-c", &mount, "sh"])
+            .arg(program)
+            .args(args)
+            .current_dir(b.dir.path());
+        let output = command.output().unwrap();
+        code(&output);
+        fs::remove_dir(&sub).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let source = dir.path().display();
+    let output = run(&b);
+    let wanted = format!("{source} /v ro,relatime\n{source}/sub /v/sub rw,noexec,relatime\n");
+    assert!(output.starts_with(&wanted), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 1, "{output}");
+    b.spec["mounts"][4]["options"] = json!(["rbind", "rro", "rexec", "rnoatime"]);
+    let output = run(&b);
+    let wanted = format!("{source} /v ro,noatime\n{source}/sub /v/sub ro,noatime\n");
+    assert!(output.starts_with(&wanted), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+}
+
+/// The root and each mount take part in propagation as they are told, within the guest.
+#[test]
+fn propagation() {
+    let mut b = Bundle::new(
+        "cut -d' ' -f5,7 /proc/self/mountinfo | grep -E '^(/|/v|/w) '; mkdir /tmp/a /tmp/b; mount --bind / /tmp/a; \
+         mount -t tmpfs t /mnt; touch /mnt/x; ls /tmp/a/mnt | grep -x x",
+    );
+    b.spec["process"]["capabilities"] = json!({
+        "effective": ["CAP_SYS_ADMIN"], "permitted": ["CAP_SYS_ADMIN"], "bounding": ["CAP_SYS_ADMIN"]
+    });
+    b.mount(json!({ "destination": "/v", "type": "tmpfs", "source": "t", "options": ["shared"] }));
+    b.mount(json!({ "destination": "/w", "type": "tmpfs", "source": "t", "options": ["unbindable"] }));
+    let output = b.runsc(&["run", "c"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "/ -\n/v shared:1\n/w unbindable\n"
+    );
+    b.spec["linux"]["rootfsPropagation"] = json!("shared");
+    assert_eq!(b.output(), "/ shared:2\n/v shared:1\n/w unbindable\nx\n");
+    b.spec["linux"]["rootfsPropagation"] = json!("sometimes");
+    b.fails(1, &["linux.rootfsPropagation", "sometimes"]);
 }
 
 /// A mount that is there can get other flags, and a mount point can be a read-only path.

@@ -16,6 +16,7 @@ mod process;
 mod read;
 mod scheduling;
 mod seccomp;
+mod submounts;
 
 pub use capabilities::all_capabilities;
 pub use default_spec::default_spec;

@@ -7,6 +7,7 @@ use oci_spec::runtime::Mount;
 use sentry::boot::config::{MountConfig, MountKind};
 use serde::{Deserialize, Serialize};
 
+use super::submounts::{self, NO_SYMFOLLOW};
 use super::{bad, check_string, container_path};
 use crate::error::{Result, words};
 
@@ -28,6 +29,10 @@ pub struct GoferMount {
 pub struct Options {
     /// `MS_*` bits.
     pub flags: u64,
+    /// Bits for the mounts beneath: set, cleared.
+    pub beneath: (u64, u64),
+    /// `MS_SHARED` and its like, with `MS_REC`; or 0.
+    pub propagation: u64,
     pub bind: bool,
     pub recursive: bool,
     /// The last word on propagation was `slave` or `shared`.
@@ -46,10 +51,11 @@ pub fn mounts(
     gofer: &mut Vec<GoferMount>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<MountConfig>> {
-    list.iter()
-        .enumerate()
-        .map(|(i, mount)| one(i, mount, bundle, gofer, notes))
-        .collect()
+    let mut all = Vec::new();
+    for (i, mount) in list.iter().enumerate() {
+        all.extend(one(i, mount, bundle, gofer, notes)?);
+    }
+    Ok(all)
 }
 
 fn one(
@@ -58,7 +64,7 @@ fn one(
     bundle: &Path,
     gofer: &mut Vec<GoferMount>,
     notes: &mut Vec<String>,
-) -> Result<MountConfig> {
+) -> Result<Vec<MountConfig>> {
     let field = |name: &str| format!("mounts[{i}].{name}");
     let destination = mount
         .destination()
@@ -118,14 +124,22 @@ fn one(
             format_args!("{typ:?} is no file system that can be mounted ({destination})"),
         ));
     };
-    let data = if bind { Vec::new() } else { options.data };
-    Ok(MountConfig {
+    let data = if bind { Vec::new() } else { options.data.clone() };
+    let top = MountConfig {
         destination,
         kind,
         source: source_text.to_owned(),
         data,
         flags: options.flags,
-    })
+        propagation: options.propagation,
+    };
+    match &top.kind {
+        // Where mounts come and go with the host's, they are parts of the mount that they are beneath.
+        MountKind::Bind { .. } if options.recursive && !options.follow => {
+            with_submounts(top, &bundle.join(source), &options, gofer)
+        }
+        _ => Ok(vec![top]),
+    }
 }
 
 /// File systems of a kernel's own: configurations for ordinary users bind the host's, which cannot be mounted anew there. The
@@ -143,39 +157,117 @@ fn kernel_window(source: &str) -> Option<&'static str> {
 /// Splits options into flags and data, as `mount(8)` and runc do.
 fn options(field: &str, list: &[String]) -> Result<Options> {
     let mut out = Options::default();
-    let set = |out: &mut Options, flag: MsFlags| out.flags |= flag.bits();
-    let clear = |out: &mut Options, flag: MsFlags| out.flags &= !flag.bits();
     for option in list {
         check_string(field, option)?;
         match option.as_str() {
-            "defaults" | "async" | "norelatime" | "nostrictatime" | "loud" => {}
-            "remount" => set(&mut out, MsFlags::MS_REMOUNT),
+            "defaults" | "async" | "loud" => {}
+            "remount" => out.flags |= MsFlags::MS_REMOUNT.bits(),
             "bind" => out.bind = true,
             "rbind" => (out.bind, out.recursive) = (true, true),
-            "ro" | "rro" => set(&mut out, MsFlags::MS_RDONLY),
-            "rw" | "rrw" => clear(&mut out, MsFlags::MS_RDONLY),
-            "nosuid" | "rnosuid" => set(&mut out, MsFlags::MS_NOSUID),
-            "suid" | "rsuid" => clear(&mut out, MsFlags::MS_NOSUID),
-            "nodev" | "rnodev" => set(&mut out, MsFlags::MS_NODEV),
-            "dev" | "rdev" => clear(&mut out, MsFlags::MS_NODEV),
-            "noexec" | "rnoexec" => set(&mut out, MsFlags::MS_NOEXEC),
-            "exec" | "rexec" => clear(&mut out, MsFlags::MS_NOEXEC),
-            "noatime" | "rnoatime" => set(&mut out, MsFlags::MS_NOATIME),
-            "atime" | "ratime" => clear(&mut out, MsFlags::MS_NOATIME),
-            "nodiratime" | "rnodiratime" => set(&mut out, MsFlags::MS_NODIRATIME),
-            "diratime" | "rdiratime" => clear(&mut out, MsFlags::MS_NODIRATIME),
-            "relatime" | "rrelatime" => set(&mut out, MsFlags::MS_RELATIME),
-            "strictatime" | "rstrictatime" => set(&mut out, MsFlags::MS_STRICTATIME),
-            "sync" => set(&mut out, MsFlags::MS_SYNCHRONOUS),
-            "dirsync" => set(&mut out, MsFlags::MS_DIRSYNC),
-            // A mount made inside never reaches the host, whatever is asked.
-            "slave" | "rslave" | "shared" | "rshared" => out.follow = true,
-            "private" | "rprivate" | "unbindable" | "runbindable" => out.follow = false,
+            "sync" => out.flags |= MsFlags::MS_SYNCHRONOUS.bits(),
+            "dirsync" => out.flags |= MsFlags::MS_DIRSYNC.bits(),
             "idmap" | "ridmap" => return Err(bad(field, "id-mapped mounts are not supported")),
-            _ => out.data.push(option.clone()),
+            word => {
+                let beneath = word.strip_prefix('r').and_then(flag);
+                if let Some(kind) = propagation(word) {
+                    out.propagation = kind;
+                    out.follow = kind & (MsFlags::MS_SHARED | MsFlags::MS_SLAVE).bits() != 0;
+                } else if let Some((set, clear)) = flag(word).or(beneath) {
+                    out.flags = (out.flags & !clear) | set;
+                    if beneath.is_some() {
+                        out.beneath = ((out.beneath.0 & !clear) | set, (out.beneath.1 & !set) | clear);
+                    }
+                } else {
+                    out.data.push(option.clone());
+                }
+            }
         }
     }
     Ok(out)
+}
+
+/// A word for flags of a mount: those it sets and those it clears. With an `r` before it the mounts beneath are meant too.
+fn flag(word: &str) -> Option<(u64, u64)> {
+    let (relatime, strictatime) = (MsFlags::MS_RELATIME, MsFlags::MS_STRICTATIME);
+    let none = MsFlags::empty();
+    let (set, clear) = match word {
+        "ro" => (MsFlags::MS_RDONLY, none),
+        "rw" => (none, MsFlags::MS_RDONLY),
+        "nosuid" => (MsFlags::MS_NOSUID, none),
+        "suid" => (none, MsFlags::MS_NOSUID),
+        "nodev" => (MsFlags::MS_NODEV, none),
+        "dev" => (none, MsFlags::MS_NODEV),
+        "noexec" => (MsFlags::MS_NOEXEC, none),
+        "exec" => (none, MsFlags::MS_NOEXEC),
+        "noatime" => (MsFlags::MS_NOATIME, relatime | strictatime),
+        "atime" => (none, MsFlags::MS_NOATIME),
+        "nodiratime" => (MsFlags::MS_NODIRATIME, none),
+        "diratime" => (none, MsFlags::MS_NODIRATIME),
+        "relatime" => (relatime, MsFlags::MS_NOATIME | strictatime),
+        "norelatime" => (none, relatime),
+        "strictatime" => (strictatime, MsFlags::MS_NOATIME | relatime),
+        "nostrictatime" => (none, strictatime),
+        "nosymfollow" => return Some((NO_SYMFOLLOW, 0)),
+        "symfollow" => return Some((0, NO_SYMFOLLOW)),
+        _ => return None,
+    };
+    Some((set.bits(), clear.bits()))
+}
+
+/// A word for how a mount takes part in propagation. A mount made inside never reaches the host, whatever is asked.
+pub fn propagation(word: &str) -> Option<u64> {
+    let kind = |word: &str| match word {
+        "private" => Some(MsFlags::MS_PRIVATE),
+        "slave" => Some(MsFlags::MS_SLAVE),
+        "shared" => Some(MsFlags::MS_SHARED),
+        "unbindable" => Some(MsFlags::MS_UNBINDABLE),
+        _ => None,
+    };
+    let recursive = || word.strip_prefix('r').and_then(kind).map(|kind| kind | MsFlags::MS_REC);
+    kind(word).or_else(recursive).map(|flags| flags.bits())
+}
+
+/// The mounts beneath the source of an `rbind`, after it.
+fn with_submounts(
+    top: MountConfig,
+    source: &Path,
+    options: &Options,
+    gofer: &mut Vec<GoferMount>,
+) -> Result<Vec<MountConfig>> {
+    let mut all = vec![top];
+    let (set, clear) = options.beneath;
+    for submount in submounts::beneath(source) {
+        let flags = (submount.flags & !clear) | set;
+        let (source, destination) = (
+            submount.path.to_string_lossy().into_owned(),
+            all.first().map(|top| &top.destination),
+        );
+        let destination = format!(
+            "{}/{}",
+            destination.map_or("", |d| d.trim_end_matches('/')),
+            submount.relative
+        );
+        let index = u32::try_from(gofer.len()).map_err(|_| bad("mounts", "too many"))?;
+        gofer.push(GoferMount {
+            source: submount.path,
+            recursive: false,
+            readonly: flags & MsFlags::MS_RDONLY.bits() != 0,
+            devices: flags & MsFlags::MS_NODEV.bits() == 0,
+            follow: false,
+        });
+        all.push(MountConfig {
+            destination,
+            kind: MountKind::Bind {
+                gofer_mount: index,
+                file: submount.file,
+            },
+            source,
+            data: Vec::new(),
+            flags,
+            propagation: options.propagation,
+        });
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -189,5 +281,13 @@ mod tests {
         assert!(got.bind && got.recursive);
         assert_eq!(got.flags, MsFlags::MS_RDONLY.bits());
         assert_eq!(got.data, ["mode=755"]);
+        assert_eq!(got.beneath, (0, 0));
+        assert_eq!(got.propagation, (MsFlags::MS_PRIVATE | MsFlags::MS_REC).bits());
+        let list = ["rw", "rnoatime", "rro", "rrelatime", "shared"].map(str::to_owned);
+        let got = options("f", &list).unwrap();
+        let atime = MsFlags::MS_NOATIME | MsFlags::MS_STRICTATIME;
+        let set = MsFlags::MS_RDONLY | MsFlags::MS_RELATIME;
+        assert_eq!(got.beneath, (set.bits(), atime.bits()));
+        assert_eq!((got.flags, got.propagation), (set.bits(), MsFlags::MS_SHARED.bits()));
     }
 }

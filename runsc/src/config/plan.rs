@@ -94,9 +94,10 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         (ns.uid_map.clone(), ns.gid_map.clone())
     };
     notes.extend(unheeded(&spec));
-    if let Some(propagation) = linux.and_then(|l| l.rootfs_propagation().as_deref()) {
-        check_propagation(propagation)?;
-    }
+    let root_propagation = match linux.and_then(|l| l.rootfs_propagation().as_deref()) {
+        Some(word) => root_propagation(word)?,
+        None => 0,
+    };
     let mut process = process;
     process.personality = scheduling::personality(linux, &mut notes);
     if let Some(profile) = linux.and_then(|l| l.seccomp().as_ref()) {
@@ -113,6 +114,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         pod: role == Role::Sandbox,
         root_gofer_mount: 0,
         root_readonly,
+        root_propagation,
         root_overlay,
         hostname: host_name(
             "hostname",
@@ -256,16 +258,15 @@ fn check_resources(resources: &LinuxResources) -> Result<()> {
     Ok(())
 }
 
-/// Propagation ends at the sandbox; a word that is none is still an error.
-fn check_propagation(word: &str) -> Result<()> {
-    let kinds = ["", "shared", "slave", "private", "unbindable"];
-    if kinds.contains(&word) || word.strip_prefix('r').is_some_and(|w| kinds.contains(&w)) {
-        Ok(())
-    } else {
-        Err(bad(
+/// Propagation ends at the sandbox's border.
+fn root_propagation(word: &str) -> Result<u64> {
+    match (word, mounts::propagation(word)) {
+        ("", _) => Ok(0),
+        (_, Some(kind)) => Ok(kind),
+        (_, None) => Err(bad(
             "linux.rootfsPropagation",
             format_args!("{word:?} is not shared, slave, private or unbindable"),
-        ))
+        )),
     }
 }
 

@@ -295,6 +295,7 @@ pub fn start_gofer(
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP
         | CloneFlags::CLONE_NEWNET;
     let mut maps = None;
     if env.globals.is_rootless() || !plan.gofer_uid_map.is_empty() {
@@ -312,6 +313,7 @@ fn spawn_sentry(image: &OwnedFd, donated: &Donated, network: CloneFlags, rootles
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP
         | network;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let try_with = |uid, gid| {

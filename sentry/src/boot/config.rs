@@ -106,6 +106,9 @@ pub struct ContainerConfig {
     pub root_gofer_mount: u32,
     /// `root.readonly`.
     pub root_readonly: bool,
+    /// `linux.rootfsPropagation`: `MS_SHARED` and its like, with `MS_REC`; or 0.
+    #[serde(default)]
+    pub root_propagation: u64,
     /// Overlay above the root.
     pub root_overlay: Overlay,
     /// `hostname`.
@@ -162,6 +165,9 @@ pub struct MountConfig {
     pub data: Vec<String>,
     /// `MS_*` flags of `mount(2)`: RDONLY, NOSUID, NODEV, NOEXEC, NOATIME ...
     pub flags: u64,
+    /// How it takes part in propagation: `MS_SHARED` and its like, with `MS_REC`; or 0.
+    #[serde(default)]
+    pub propagation: u64,
 }
 
 /// What a mount shows.

@@ -92,6 +92,7 @@ pub fn build(
     }
     let root = ns.root().during(|| "root".to_owned())?;
     root.set_flags(flags);
+    propagate(&root, config.root_propagation).during(|| "linux.rootfsPropagation".to_owned())?;
     Ok(ns)
 }
 
@@ -106,6 +107,15 @@ struct Builder<'a> {
 
 /// `mount(2)`
 const MS_REMOUNT: u64 = 32;
+
+/// `MS_SHARED` and its like; 0: as it is.
+fn propagate(mount: &Arc<Mount>, kind: u64) -> Result<()> {
+    const MS_REC: u64 = 0x4000;
+    match kind & !MS_REC {
+        0 => Ok(()),
+        kind_only => tree::set_propagation(mount, kind_only, kind & MS_REC != 0),
+    }
+}
 
 fn is_mount_root(at: &Path) -> bool {
     Arc::ptr_eq(&at.mnt.root, &at.dentry)
@@ -241,7 +251,11 @@ impl Builder<'_> {
                     Sharing::Shared,
                     Some(&self.kernel.vfs.commons),
                 )?;
-                self.attach(sb, &at, flags, mount.source.as_bytes())?;
+                if mount.source.starts_with('/') {
+                    sb.set_origin(mount.source.as_bytes());
+                }
+                let made = self.attach(sb, &at, flags, mount.source.as_bytes())?;
+                propagate(&made, mount.propagation)?;
             }
             MountKind::Internal(name) => {
                 let at = self.make_place(root, &mount.destination, true)?;
@@ -264,7 +278,8 @@ impl Builder<'_> {
                 if copies {
                     copy::tree(&at, &sb.root()?)?;
                 }
-                self.attach(sb, &at, flags, mount.source.as_bytes())?;
+                let made = self.attach(sb, &at, flags, mount.source.as_bytes())?;
+                propagate(&made, mount.propagation)?;
             }
         }
         Ok(())

@@ -85,6 +85,8 @@ pub struct SuperBlock {
     pub marks: Arc<super::watch::MarkCount>,
     /// Held by a rename between two directories (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
+    /// Path of its root, where that is a part of a larger tree.
+    origin: OnceLock<Vec<u8>>,
     root: Mutex<Option<Arc<Inode>>>,
     root_dentry: Mutex<Option<Arc<Dentry>>>,
     /// Mounts that show it.
@@ -96,6 +98,23 @@ pub struct SuperBlock {
 static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
 
 impl SuperBlock {
+    /// Says of what larger tree its root is a part; once.
+    pub fn set_origin(&self, path: &[u8]) {
+        let _ = self.origin.set(path.to_vec());
+    }
+
+    /// The path that `/proc/PID/mountinfo` gives for the root of a mount, from the path within.
+    pub fn path_of_root(&self, within: Vec<u8>) -> Vec<u8> {
+        let mut path = self.origin.get().cloned().unwrap_or_default();
+        while path.last() == Some(&b'/') {
+            path.pop();
+        }
+        if path.is_empty() || within != b"/" {
+            path.extend(within);
+        }
+        path
+    }
+
     /// A new instance with a device number of its own and no root yet.
     pub fn new(ops: Box<dyn SuperOps>, fstype: &'static str) -> Arc<SuperBlock> {
         SuperBlock::with_marks(ops, fstype, Arc::default())
@@ -118,6 +137,7 @@ impl SuperBlock {
             dentries,
             marks,
             rename_lock: Mutex::new(()),
+            origin: OnceLock::new(),
             root: Mutex::new(None),
             root_dentry: Mutex::new(None),
             mounts: AtomicUsize::new(0),

@@ -289,7 +289,7 @@ fn add_strings(out: &mut Statmount, strings: &mut Strings, mount: &Arc<Mount>, r
             dentry: mount.root.topmost(),
         };
         let shown = d_path_or_unreachable(&mount.root_path(), &whole);
-        out.mnt_root = strings.add(shown.as_deref().unwrap_or(b"/"));
+        out.mnt_root = strings.add(&mount.sb.path_of_root(shown.unwrap_or_else(|| b"/".to_vec())));
         out.mask |= want::MNT_ROOT;
     }
     if asked & want::MNT_POINT != 0 {

@@ -90,7 +90,7 @@ pub(super) fn mountinfo(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
         let tail = format!("{optional}- {}", mount.sb.fstype);
         out.extend(words(&[
             head.as_bytes(),
-            &escape(&root.unwrap_or_else(|| b"/".to_vec()), SPECIAL),
+            &escape(&mount.sb.path_of_root(root.unwrap_or_else(|| b"/".to_vec())), SPECIAL),
             &escape(&place, SPECIAL),
             opts.as_bytes(),
             tail.as_bytes(),
