@@ -299,6 +299,10 @@ impl Task for Tasks {
                 ));
             }
             lock(&container.execs).remove(&req.exec_id);
+            if exit.is_none() {
+                // It was never started: whoever waits for it would wait for ever.
+                process.ending.set(0);
+            }
         }
         process.close();
         children::reap_orphans();

@@ -15,7 +15,7 @@ from cri_api import RESIZE, STDIN, STDOUT, Client, Refused, Stream
 IMAGE, PAUSE = "docker.io/library/bb:latest", "registry.k8s.io/pause:3.6"
 CREATED, RUNNING, EXITED = range(3)
 POD, CONTAINER, NODE, TARGET = range(4)
-HANDLERS = {"runc": "io.containerd.runc.v2"}
+HANDLERS = {"runc": "io.containerd.runc.v2", "own": "io.containerd.runsc.v1"}
 
 CONFIG = """
 version = 2
@@ -63,7 +63,7 @@ class Engine:
             file.write(CONFIG.format(d=d, pause=PAUSE))
             file.write(RUNTIME.format(name="runc", kind=HANDLERS["runc"]))
             file.write(f'      BinaryName = "{script}"\n      Root = "{d}/runsc-runc"\n')
-            file.write(RUNTIME.format(name="own", kind="io.containerd.runsc.v1"))
+            file.write(RUNTIME.format(name="own", kind=HANDLERS["own"]))
             file.write(f'      TypeUrl = "io.containerd.runsc.v1.options"\n      ConfigPath = "{d}/runsc.toml"\n')
         os.mkdir(f"{d}/cni")
         with open(f"{d}/cni/10-pods.conflist", "w") as file:
