@@ -48,6 +48,7 @@ impl Engine {
             .args(before)
             .args([verb, "--engine", self.engine, "--config-file"])
             .arg(self.file())
+            .env("PATH", self.dir.path().join("bin"))
             .args(after)
             .output()
             .unwrap()
@@ -164,7 +165,11 @@ fn broken_files_stay_as_they_are() {
         c.refuses("install", &[], &words);
     }
     c.write("version = 2\n");
-    c.refuses("install", &["--", "--strace"], &["containerd", "--strace"]);
+    c.refuses(
+        "install",
+        &["--shim", "runc", "--", "--strace"],
+        &["containerd", "--strace"],
+    );
     fs::remove_file(c.file()).unwrap();
     fs::create_dir(c.file()).unwrap();
     let output = c.run(&[], "install", &[]);
@@ -189,7 +194,7 @@ fn containerd_keeps_comments() {
     let before = "# mine\nversion = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  # pause\n  sandbox_image = \"p:1\"\n\n\
                   [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n";
     e.write(before);
-    e.does("install", &[]);
+    e.does("install", &["--shim", "runc"]);
     let text = e.text();
     assert!(text.starts_with(before), "{text}");
     let entry = format!(
@@ -198,7 +203,7 @@ fn containerd_keeps_comments() {
         program()
     );
     assert!(text.contains(&entry), "{text}");
-    e.does("install", &[]);
+    e.does("install", &["--shim", "runc"]);
     assert_eq!(e.text(), text);
     e.does("uninstall", &[]);
     assert_eq!(e.text().trim_end(), before.trim_end());
@@ -222,4 +227,113 @@ fn containerd_versions() {
         "{}",
         e.text()
     );
+}
+
+impl Engine {
+    /// Puts the shim into PATH, and a runsc beside it that is this one.
+    fn with_shim(self) -> Self {
+        let bin = self.dir.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        fs::write(bin.join("containerd-shim-runsc-v1"), "").unwrap();
+        symlink(program(), bin.join("runsc")).unwrap();
+        self
+    }
+}
+
+const OWN: &str =
+    "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsc]\nruntime_type = \"io.containerd.runsc.v1\"\n";
+
+#[test]
+fn own_shim() {
+    let e = Engine::new("containerd").with_shim();
+    e.does("install", &[]);
+    assert_eq!(e.text(), format!("version = 2\n\n{OWN}"));
+    // Another kind, and back; what an administrator wrote beside it stays.
+    let more = "pod_annotations = [\"a\"]\n";
+    e.write(&format!("version = 2\n\n{OWN}{more}"));
+    e.does("install", &["--shim", "runc"]);
+    assert!(
+        e.text().contains("io.containerd.runc.v2") && e.text().contains("BinaryName") && e.text().contains(more),
+        "{}",
+        e.text()
+    );
+    e.refuses("install", &["--clobber=false"], &["runsc", "already"]);
+    e.does("install", &["--shim", "runsc"]);
+    assert_eq!(e.text().trim_end(), format!("version = 2\n\n{OWN}{more}").trim_end());
+    e.does("uninstall", &[]);
+    assert!(!e.text().contains("runsc"), "{}", e.text());
+    e.write("version = 3\n");
+    e.does("install", &[]);
+    let entry = "[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runsc]\nruntime_type = \"io.containerd.runsc.v1\"\n";
+    assert!(e.text().contains(entry), "{}", e.text());
+}
+
+#[test]
+fn settings_of_the_own_shim() {
+    let e = Engine::new("containerd").with_shim();
+    let settings = e.file().with_file_name("net.toml");
+    let installs = |before: &[&str], after: &[&str]| {
+        let output = e.run(before, "install", after);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    installs(&["--debug"], &["--runtime", "net", "--", "--network=host"]);
+    let path = settings.display();
+    let entry = format!("TypeUrl = \"io.containerd.runsc.v1.options\"\nConfigPath = \"{path}\"\n");
+    assert!(e.text().contains(&entry), "{}", e.text());
+    let text = fs::read_to_string(&settings).unwrap();
+    let want = format!(
+        "binary_name = \"{}\"\n\n[runsc_config]\ndebug = \"true\"\nnetwork = \"host\"\n",
+        program()
+    );
+    assert_eq!(text, want);
+    fs::write(&settings, format!("# mine\nroot = \"/x\"\n{want}")).unwrap();
+    installs(&[], &["--runtime", "net", "--", "--strace"]);
+    let text = fs::read_to_string(&settings).unwrap();
+    assert!(
+        text.starts_with("# mine\nroot = \"/x\"\n") && text.ends_with("network = \"host\"\nstrace = \"true\"\n"),
+        "{text}"
+    );
+    fs::write(&settings, "x = [").unwrap();
+    let before = e.text();
+    let output = e.run(&[], "install", &["--runtime", "net"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("net.toml: not TOML"));
+    assert_eq!(e.text(), before);
+    // A shim that would call another runsc is told which.
+    fs::remove_file(e.dir.path().join("bin/runsc")).unwrap();
+    installs(&[], &["--runtime", "other"]);
+    let text = fs::read_to_string(e.file().with_file_name("other.toml")).unwrap();
+    assert_eq!(text, format!("binary_name = \"{}\"\n", program()));
+}
+
+#[test]
+fn no_shim_where_one_is_wished() {
+    if [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .iter()
+    .any(|dir| PathBuf::from(dir).join("containerd-shim-runsc-v1").exists())
+    {
+        // Installed on this machine.
+        return;
+    }
+    let e = Engine::new("containerd");
+    e.does("install", &[]);
+    assert!(e.text().contains("io.containerd.runc.v2"), "{}", e.text());
+    let output = e.run(&[], "install", &["--shim", "runsc"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("containerd-shim-runsc-v1"), "{stderr}");
+    let d = Engine::new("docker");
+    d.refuses("install", &["--shim", "runsc"], &["--shim"]);
 }

@@ -326,3 +326,13 @@ def check_unclear_calls(e):
     # One that still serves a container does not go.
     shim.call("Shutdown", {1: "plain", 2: 1})
     equal(e.ctr("task", "exec", "--exec-id", "x", "plain", "echo", "still"), "still\n")
+
+
+def check_install(e):
+    """What `runsc install` writes is what containerd reads."""
+    config = f"{e.directory}/installed/config.toml"
+    run(f"{e.directory}/bin/runsc", "--network=host", "install", "--engine", "containerd", "--config-file", config, env=e.env)
+    text = run("containerd", "--config", config, "config", "dump")
+    entry = text[text.index("containerd.runtimes.runsc]"):]
+    contains(entry[:1000], 'runtime_type = "io.containerd.runsc.v1"', f'ConfigPath = "{e.directory}/installed/runsc.toml"')
+    e.run("--rm", "--runtime-config-path", f"{e.directory}/installed/runsc.toml", IMAGE, "installed", "true")

@@ -2,6 +2,7 @@
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
+use super::shim::Shim;
 use super::{Config, Entry};
 use crate::error::{Error, Result};
 
@@ -69,33 +70,49 @@ impl Toml {
 
 impl Config for Toml {
     fn enter(&mut self, runtime: &str, entry: &Entry, clobber: bool) -> Result<bool> {
-        if !entry.flags.is_empty() {
-            return Err(Error::new(format!(
-                "containerd gives a runtime no flags, so {:?} cannot be passed on; name a script that does",
-                entry.flags.join(" ")
-            )));
-        }
+        let (kind, options) = match &entry.shim {
+            Shim::Runc if !entry.flags.is_empty() => {
+                return Err(Error::new(format!(
+                    "containerd gives a runtime no flags, so {:?} cannot be passed on without {}; name a script that does",
+                    entry.flags.join(" "),
+                    super::shim::NAME
+                )));
+            }
+            Shim::Runc => ("io.containerd.runc.v2", vec![("BinaryName", entry.program.clone())]),
+            Shim::Own { settings: None } => ("io.containerd.runsc.v1", Vec::new()),
+            Shim::Own { settings: Some(path) } => (
+                "io.containerd.runsc.v1",
+                vec![
+                    ("TypeUrl", "io.containerd.runsc.v1.options".to_owned()),
+                    ("ConfigPath", path.display().to_string()),
+                ],
+            ),
+        };
         let runtimes = self
             .table(&["runtimes"], true)?
             .ok_or_else(|| Error::new("no place for runtimes"))?;
         if let Some(old) = runtimes.get(runtime) {
-            let text = |item: Option<&Item>| item.and_then(Item::as_str).map(str::to_owned);
-            let program = old.get("options").and_then(|options| options.get("BinaryName"));
-            if text(old.get("runtime_type")).as_deref() == Some("io.containerd.runc.v2")
-                && text(program).as_deref() == Some(&entry.program)
-            {
+            if says(old, kind, &options) {
                 return Ok(false);
             }
             if !clobber {
                 return Err(Error::new(format!("there is another runtime {runtime:?} already")));
             }
         }
-        let mut options = Table::new();
-        options.insert("BinaryName", value(&entry.program));
-        let mut new = Table::new();
-        new.insert("runtime_type", value("io.containerd.runc.v2"));
-        new.insert("options", Item::Table(options));
-        runtimes.insert(runtime, Item::Table(new));
+        if runtimes.get(runtime).is_none_or(|old| !old.is_table_like()) {
+            runtimes.insert(runtime, Item::Table(Table::new()));
+        }
+        let new = runtimes.get_mut(runtime).and_then(Item::as_table_like_mut);
+        let new = new.ok_or_else(|| Error::new(format!("runtime {runtime:?} is not a table")))?;
+        new.insert("runtime_type", value(kind));
+        new.remove("options");
+        if !options.is_empty() {
+            let mut table = Table::new();
+            for (key, text) in options {
+                table.insert(key, value(text));
+            }
+            new.insert("options", Item::Table(table));
+        }
         Ok(true)
     }
 
@@ -116,4 +133,17 @@ impl Config for Toml {
     fn text(&self) -> Result<String> {
         Ok(self.document.to_string())
     }
+}
+
+/// Whether a runtime is of that kind and has these options.
+fn says(entry: &Item, kind: &str, options: &[(&str, String)]) -> bool {
+    let have = |key: &str| entry.get("options")?.get(key)?.as_str();
+    let keys = ["BinaryName", "TypeUrl", "ConfigPath"];
+    let want = |key: &str| {
+        options
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, text)| text.as_str())
+    };
+    entry.get("runtime_type").and_then(Item::as_str) == Some(kind) && keys.iter().all(|key| have(key) == want(key))
 }

@@ -55,6 +55,10 @@ impl ConfigFile {
         Ok((Self { path, old }, text))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn shown(&self) -> String {
         self.path.display().to_string()
     }

@@ -3,6 +3,7 @@
 mod containerd;
 mod docker;
 mod file;
+mod shim;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, ValueEnum};
 use crate::cli::Cli;
 use crate::error::{Context, Error, Result};
 use file::ConfigFile;
+use shim::Shim;
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -42,6 +44,10 @@ pub struct InstallArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_name = "BOOL", action = clap::ArgAction::Set, hide_default_value = true)]
     clobber: bool,
 
+    /// Which shim of containerd's shall call runsc
+    #[arg(long, value_enum, default_value = "auto", value_name = "SHIM")]
+    shim: shim::Choice,
+
     /// Flags that the engine shall give runsc, after `--`; those given to this command before `install` come first
     #[arg(last = true, value_name = "FLAG")]
     flags: Vec<String>,
@@ -57,6 +63,7 @@ pub struct UninstallArgs {
 pub(super) struct Entry {
     pub program: String,
     pub flags: Vec<String>,
+    pub shim: Shim,
 }
 
 /// One engine's kind of file.
@@ -73,13 +80,25 @@ pub(super) trait Config {
 pub fn install(args: &InstallArgs) -> Result<i32> {
     let target = &args.target;
     check_name(&target.runtime)?;
-    let entry = Entry {
-        program: own_path()?,
-        flags: flags(&args.flags)?,
-    };
+    let (program, flags) = (own_path()?, flags(&args.flags)?);
     let (file, mut config) = open(target)?;
-    let what = || file.shown();
-    if !config.enter(&target.runtime, &entry, args.clobber).context(what)? {
+    let shim = match target.engine {
+        Engine::Containerd => shim::choose(args.shim, Path::new(&program), &flags, file.path(), &target.runtime)?,
+        Engine::Docker if args.shim == shim::Choice::Runsc => {
+            return Err(Error::new("--shim: Docker starts runsc with a shim of its own"));
+        }
+        Engine::Docker => Shim::Runc,
+    };
+    let entry = Entry { program, flags, shim };
+    let changed = config
+        .enter(&target.runtime, &entry, args.clobber)
+        .context(|| file.shown())?;
+    if let Shim::Own { settings: Some(path) } = &entry.shim
+        && shim::write_settings(path, &entry.program, &entry.flags)?
+    {
+        println!("settings of the shim written to {}", path.display());
+    }
+    if !changed {
         println!("runtime {:?} is already in {}", target.runtime, file.shown());
         return Ok(0);
     }
