@@ -23,6 +23,9 @@ use crate::runsc::Runsc;
 /// How long the end of a container may wait to be told for the ends of its other processes, which come first.
 const LAST: Duration = Duration::from_secs(2);
 
+/// The exit code of what has not run.
+const UNKNOWN: u32 = 255;
+
 pub struct Container {
     pub id: String,
     pub bundle: PathBuf,
@@ -123,8 +126,9 @@ impl Process {
         Ok(pid)
     }
 
-    /// Lets its streams go.
+    /// It is deleted, or could not be started: whoever waits for it waits no longer, and its streams go.
     pub fn close(&self) {
+        self.ending.set(UNKNOWN);
         let io = lock(&self.running).io.take();
         if let Some(io) = io {
             io.close();

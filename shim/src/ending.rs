@@ -23,12 +23,13 @@ impl Ending {
         *lock(&self.exit)
     }
 
+    /// The first that is told counts.
     pub fn set(&self, code: u32) -> Exit {
-        let exit = Exit {
+        let mut known = lock(&self.exit);
+        let exit = *known.get_or_insert(Exit {
             code,
             at: SystemTime::now(),
-        };
-        *lock(&self.exit) = Some(exit);
+        });
         self.changed.notify_all();
         exit
     }
@@ -47,5 +48,20 @@ impl Ending {
     pub fn wait_for(&self, time: Duration) {
         let exit = lock(&self.exit);
         let _ = self.changed.wait_timeout_while(exit, time, |exit| exit.is_none());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_hears_of_the_first_end() {
+        let ending = std::sync::Arc::new(Ending::default());
+        let waiter = ending.clone();
+        let waiter = std::thread::spawn(move || waiter.wait().code);
+        assert_eq!(ending.set(7).code, 7);
+        assert_eq!(ending.set(255).code, 7);
+        assert_eq!(waiter.join().unwrap(), 7);
     }
 }

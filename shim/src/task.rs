@@ -167,7 +167,10 @@ impl Task for Tasks {
             let pid_file = container.bundle.join(format!("{}.pid", req.exec_id));
             let launched = process.launch(&container.runsc, &pid_file, "exec", &args);
             let _ = (std::fs::remove_file(&spec), std::fs::remove_file(&pid_file));
-            let pid = launched.map_err(other)?;
+            let pid = launched.map_err(|e| {
+                process.close();
+                other(e)
+            })?;
             process.set_started();
             self.events.send(event::TaskExecStarted {
                 container_id: req.id,

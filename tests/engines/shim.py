@@ -9,6 +9,7 @@ import struct
 import subprocess
 import termios
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import containerd
 from common import Failed, Terminal, contains, equal, run, until
@@ -323,6 +324,16 @@ def check_unclear_calls(e):
             contains(str(refused), words)
         else:
             raise Failed(f"{method} {request} was taken")
+    # Whoever waits for a process of exec that cannot start hears so; the shim does not stay for it.
+    shim.call("Exec", {1: "plain", 2: "bad", 7: {1: "process", 2: json.dumps({"cwd": "/", "args": ["no-such"]})}})
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(shim.wait, "plain", "bad")
+        try:
+            shim.call("Start", {1: "plain", 2: "bad"})
+        except Refused as refused:
+            contains(str(refused), "no-such")
+        equal(waiting.result(20), 255)
+    shim.delete("plain", "bad")
     # One that still serves a container does not go.
     shim.call("Shutdown", {1: "plain", 2: 1})
     equal(e.ctr("task", "exec", "--exec-id", "x", "plain", "echo", "still"), "still\n")
