@@ -275,3 +275,21 @@ fn an_unknown_capability_is_told_of() {
     assert_eq!(code(&b.runsc(&["delete", "-f", "c"])), Some(0));
     b.left_nothing();
 }
+
+/// A listener is wanted only by a rule that notifies it.
+#[test]
+fn a_listener_that_nobody_calls() {
+    let mut b = Bundle::new("echo ran");
+    let mut profile =
+        json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/such/socket", "listenerMetadata": "x" });
+    b.spec["linux"]["seccomp"] = profile.clone();
+    assert_eq!(b.output(), "ran\n");
+    for (name, word) in [
+        ("mkdir", "user notification is not supported"),
+        ("write", "cannot be used for the write syscall"),
+    ] {
+        profile["syscalls"] = json!([{ "names": [name], "action": "SCMP_ACT_NOTIFY" }]);
+        b.spec["linux"]["seccomp"] = profile.clone();
+        b.fails(1, &["linux.seccomp.syscalls[0].action", word]);
+    }
+}

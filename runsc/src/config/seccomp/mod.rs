@@ -20,9 +20,7 @@ pub fn program(seccomp: &LinuxSeccomp) -> Result<Vec<Insn>> {
         seccomp.default_action(),
         seccomp.default_errno_ret(),
     )?;
-    if seccomp.listener_path().is_some() {
-        return Err(bad("linux.seccomp.listenerPath", "user notification is not supported"));
-    }
+    // A listener that no rule notifies is never called, as with runc; each rule that would is refused.
     // The flags ask for what is so anyway: all threads have the filter, and calls are logged by --strace alone.
     let mut profile = Profile {
         default,
@@ -42,6 +40,11 @@ pub fn program(seccomp: &LinuxSeccomp) -> Result<Vec<Insn>> {
 fn add(profile: &mut Profile, field: &str, syscall: &LinuxSyscall) -> Result<()> {
     if syscall.names().is_empty() {
         return Err(bad(format!("{field}.names"), "empty"));
+    }
+    if syscall.action() == Action::ScmpActNotify && syscall.names().iter().any(|name| name == "write") {
+        // Not with any runtime: it tells its parent by it that the filter is there.
+        let what = "SCMP_ACT_NOTIFY cannot be used for the write syscall";
+        return Err(bad(format!("{field}.action"), what));
     }
     let verdict = action(&format!("{field}.action"), syscall.action(), syscall.errno_ret())?;
     let args = syscall.args().as_deref().unwrap_or_default();
