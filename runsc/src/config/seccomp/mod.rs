@@ -41,7 +41,7 @@ fn add(profile: &mut Profile, field: &str, syscall: &LinuxSyscall) -> Result<()>
     if syscall.names().is_empty() {
         return Err(bad(format!("{field}.names"), "empty"));
     }
-    if syscall.action() == Action::ScmpActNotify && syscall.names().iter().any(|name| name == "write") {
+    if syscall.action() == LinuxSeccompAction::ScmpActNotify && syscall.names().iter().any(|name| name == "write") {
         // Not with any runtime: it tells its parent by it that the filter is there.
         let what = "SCMP_ACT_NOTIFY cannot be used for the write syscall";
         return Err(bad(format!("{field}.action"), what));
