@@ -76,6 +76,21 @@ pub fn find() -> Result<Vec<Hierarchy>> {
     }))
 }
 
+/// Where systemd's own hierarchies are mounted, by which it knows whose a process is: they have no controllers.
+pub fn trackers() -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "/proc/self/mountinfo")?;
+    let tracker = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        let follows = match right.next()? {
+            "cgroup" => right.nth(1)?.split(',').any(|option| option == "name=systemd"),
+            kind => kind == "cgroup2",
+        };
+        follows.then(|| left.split(' ').nth(4).map(PathBuf::from))?
+    };
+    Ok(mounts.lines().filter_map(tracker).collect())
+}
+
 fn parse(mounts: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mounts.lines() {

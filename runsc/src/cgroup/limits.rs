@@ -18,8 +18,8 @@ pub(super) struct Limit {
     /// config.json's name for it.
     field: &'static str,
     controller: &'static str,
-    file: Cow<'static, str>,
-    value: String,
+    pub(super) file: Cow<'static, str>,
+    pub(super) value: String,
     /// Without effect on safety when the host lacks the file.
     optional: bool,
 }
@@ -43,7 +43,7 @@ impl Limit {
 }
 
 /// All limits, in the words of the hierarchy that has each one's controller; beside v1 hierarchies, v2 has some.
-fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Vec<Limit> {
+pub(super) fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Vec<Limit> {
     let in_v2 = |limit: &Limit| {
         let home = hierarchies.iter().find(|h| h.has(limit.controller));
         home.map_or_else(|| hierarchies.iter().all(|h| h.v2), |h| h.v2)

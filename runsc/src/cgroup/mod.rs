@@ -9,6 +9,7 @@ mod limits;
 mod oom;
 mod rare;
 mod stats;
+mod systemd;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -34,6 +35,9 @@ pub struct CgroupRecord {
     pub dirs: Vec<PathBuf>,
     /// Those that did not exist before, parents first.
     pub made: Vec<PathBuf>,
+    /// Where systemd manages the groups.
+    #[serde(default)]
+    pub unit: Option<systemd::Unit>,
 }
 
 /// Puts on record what is about to be made, so that it is removed whenever this process dies.
@@ -59,9 +63,17 @@ pub fn create(
     }
     let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd())?;
     let hierarchies = hierarchy::find()?;
-    let record = intended(&hierarchies, &wanted);
+    let mut record = intended(&hierarchies, &wanted);
+    if globals.systemd_cgroup && systemd::runs() {
+        record.unit = unit(&wanted, globals.is_rootless());
+    } else if globals.systemd_cgroup {
+        notes.push("--systemd-cgroup: systemd does not run here: groups are made as it names them".to_owned());
+    }
     check_existing(&record, notes)?;
     intent(&record)?;
+    if record.unit.is_some() {
+        return Ok(Some(record));
+    }
     match fill(&record, &hierarchies, plan.resources.as_ref(), notes) {
         Ok(()) => Ok(Some(record)),
         // An ordinary user rarely has a group of his own to divide.
@@ -90,7 +102,7 @@ fn intended(hierarchies: &[Hierarchy], wanted: &Path) -> CgroupRecord {
         missing
     };
     let made = dirs.iter().flat_map(missing).collect();
-    CgroupRecord { dirs, made }
+    CgroupRecord { dirs, made, unit: None }
 }
 
 /// A group that somebody made before: a frozen one would never let the sandbox begin.
@@ -128,6 +140,31 @@ fn fill(
     Ok(())
 }
 
+/// Has systemd make the group, around the container's first process, and makes the rest: systemd has no use for some
+/// hierarchies, and would clear away what it finds there of a unit that it starts.
+pub fn begin(
+    record: &mut CgroupRecord,
+    pid: i32,
+    resources: Option<&LinuxResources>,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let Some(unit) = &record.unit else { return Ok(()) };
+    let hierarchies = hierarchy::find()?;
+    let limits = resources.map_or_else(Vec::new, |r| limits::for_host(r, &hierarchies));
+    unit.start(pid, &limits)?;
+    fill(record, &hierarchies, resources, notes)?;
+    // The hierarchies by which it follows processes limit nothing; the others must be in there as well.
+    for mount in hierarchy::trackers()? {
+        let dir = mount
+            .join(slice_path(&unit.slice)?.trim_start_matches('/'))
+            .join(&unit.name);
+        if dir.is_dir() && !record.dirs.contains(&dir) {
+            record.dirs.push(dir);
+        }
+    }
+    Ok(())
+}
+
 /// Makes a group, without limits, for a container that runs already.
 pub fn adopt(id: &str, intent: Intent<'_>) -> Result<CgroupRecord> {
     let hierarchies = hierarchy::find()?;
@@ -148,7 +185,11 @@ pub fn update(record: &CgroupRecord, resources: &LinuxResources, notes: &mut Vec
     let dir = |h: &Hierarchy| record.dirs.iter().find(|dir| h.holds(dir)).cloned();
     hierarchies.retain(|h| dir(h).is_some());
     let dirs: Vec<PathBuf> = hierarchies.iter().filter_map(dir).collect();
-    limits::apply(resources, &hierarchies, &dirs, notes)
+    limits::apply(resources, &hierarchies, &dirs, notes)?;
+    match &record.unit {
+        Some(unit) => unit.update(&limits::for_host(resources, &hierarchies)),
+        None => Ok(()),
+    }
 }
 
 /// Moves a process in.
@@ -173,6 +214,9 @@ pub fn thaw(cgroup: &CgroupRecord) {
 
 /// Removes what was made. A group in which something else runs stays.
 pub fn remove(cgroup: &CgroupRecord) {
+    if let Some(unit) = &cgroup.unit {
+        unit.stop();
+    }
     for dir in cgroup.made.iter().rev() {
         // A process that has just ended may be counted for a moment longer.
         for _ in 0..50 {
@@ -197,6 +241,7 @@ fn has_groups(dir: &Path) -> bool {
 /// The group's path: absolute ones begin at a hierarchy's top, others at this process's own group.
 fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
     let text = match wanted {
+        None if systemd => return path(Some(&format!(":runsc:{id}")), id, systemd),
         None => id.to_owned(),
         Some(text) if systemd || text.matches(':').count() == 2 => {
             let mut parts = text.split(':');
@@ -225,6 +270,18 @@ fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
         )));
     }
     Ok(text.into())
+}
+
+/// The unit of a path that was made of a slice's and a unit's name.
+fn unit(path: &Path, user: bool) -> Option<systemd::Unit> {
+    let text = |part: &std::ffi::OsStr| part.to_str().map(str::to_owned);
+    let name = path.file_name().and_then(text)?;
+    let slice = path.parent().and_then(Path::file_name).and_then(text);
+    Some(systemd::Unit {
+        name,
+        slice: slice.unwrap_or_else(|| "-.slice".to_owned()),
+        user,
+    })
 }
 
 /// `a-b.slice` is `/a.slice/a-b.slice`, as `systemd.slice(5)` has it.
@@ -275,6 +332,10 @@ mod tests {
     #[test]
     fn paths() {
         assert_eq!(path(Some("/docker/x"), "i", false).unwrap().to_str(), Some("/docker/x"));
+        assert_eq!(
+            path(None, "i", true).unwrap().to_str(),
+            Some("/system.slice/runsc-i.scope")
+        );
         assert_eq!(path(None, "i", false).unwrap().to_str(), Some("i"));
         assert_eq!(
             path(Some("a.slice:cri:x"), "i", true).unwrap().to_str(),

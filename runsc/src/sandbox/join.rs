@@ -53,7 +53,7 @@ pub fn join(
         record.cgroup = Some(cgroup.clone());
         container.write(record)
     };
-    let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
+    let mut cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
     notes.iter().for_each(|note| env.log.tell(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;
@@ -70,6 +70,7 @@ pub fn join(
     let gofer = start_gofer(env, &image, &plan, gofer_ends, pipes, flags)?;
     record.gofer = Process::of(gofer.pid());
     container.write(record)?;
+    launch::begin(env, container, record, &mut cgroup, gofer.pid(), &plan)?;
     settle(&gofer, cgroup.as_ref(), oom)?;
 
     let mut fds = stdio(&start.terminal, plan.container.process.console_size)?;

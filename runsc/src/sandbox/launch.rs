@@ -87,7 +87,7 @@ pub fn launch(
         record.cgroup = Some(cgroup.clone());
         container.write(record)
     };
-    let cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
+    let mut cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
     notes.iter().for_each(|note| env.log.tell(note));
     record.cgroup.clone_from(&cgroup);
     container.write(record)?;
@@ -111,6 +111,7 @@ pub fn launch(
     )?;
     record.gofer = Process::of(gofer.pid());
     container.write(record)?;
+    begin(env, container, record, &mut cgroup, gofer.pid(), &plan)?;
     settle(&gofer, cgroup.as_ref(), oom)?;
 
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
@@ -376,6 +377,25 @@ pub fn create_hooks(env: &Env<'_>, record: &Record, hooks: &Hooks, sandbox: i32,
         Some(Namespaces::of(sandbox, Some(gofer))?)
     };
     hooks::stage(Stage::CreateContainer, hooks, record, sandbox, within.as_ref())
+}
+
+/// Lets systemd make what it has to of the container's group, around its first process.
+pub fn begin(
+    env: &Env<'_>,
+    container: &Container,
+    record: &mut Record,
+    cgroup: &mut Option<cgroup::CgroupRecord>,
+    pid: i32,
+    plan: &Plan,
+) -> Result<()> {
+    let Some(group) = cgroup.as_mut().filter(|group| group.unit.is_some()) else {
+        return Ok(());
+    };
+    let mut notes = Vec::new();
+    cgroup::begin(group, pid, plan.resources.as_ref(), &mut notes)?;
+    notes.iter().for_each(|note| env.log.tell(note));
+    record.cgroup.clone_from(cgroup);
+    container.write(record)
 }
 
 /// Puts a held process where it belongs.

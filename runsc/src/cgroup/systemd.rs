@@ -1,0 +1,237 @@
+//! The groups of a host where systemd manages them (`--systemd-cgroup`): a transient scope for each container, or a slice where
+//! `cgroupsPath` names one (org.freedesktop.systemd1(5)).
+//!
+//! systemd makes the group and is told what it is limited to, so that it does not write its own defaults over that when it
+//! next looks at the unit. The files are written by us all the same: not every limit is a property of a unit.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use zbus::MatchRule;
+use zbus::blocking::{Connection, MessageIterator, connection};
+use zbus::message::Type;
+use zbus::zvariant::{OwnedObjectPath, Value};
+
+use super::limits::Limit;
+use crate::error::{Error, Result};
+
+/// Longest wait for a job of systemd's.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+
+/// A unit that stands for a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    pub name: String,
+    pub slice: String,
+    /// The state of an ordinary user's own systemd.
+    pub user: bool,
+}
+
+/// Whether systemd manages this host (sd_booted(3)).
+pub fn runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+impl Unit {
+    /// Starts it around a process, with limits.
+    pub(super) fn start(&self, pid: i32, limits: &[Limit]) -> Result<()> {
+        let pid = u32::try_from(pid).map_err(|_| self.failed("no such process"))?;
+        let is_slice = self.name.ends_with(".slice");
+        let mut properties: HashMap<&str, Value<'_>> = properties(limits);
+        properties.insert("Description", Value::from(format!("runsc container {}", self.name)));
+        if is_slice {
+            // It lies where its name says.
+            properties.insert("Wants", Value::from(vec![self.slice.as_str()]));
+        } else {
+            properties.insert("Slice", Value::from(self.slice.as_str()));
+            properties.insert("PIDs", Value::from(vec![pid]));
+            properties.insert("Delegate", Value::from(true));
+        }
+        properties.insert("DefaultDependencies", Value::from(false));
+        for accounting in ["CPUAccounting", "MemoryAccounting", "IOAccounting", "TasksAccounting"] {
+            properties.insert(accounting, Value::from(true));
+        }
+        let properties: Vec<(&str, Value<'_>)> = properties.into_iter().collect();
+        let nothing: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
+        self.job(
+            "StartTransientUnit",
+            &(self.name.as_str(), "replace", properties, nothing),
+        )
+    }
+
+    /// Tells it changed limits, until it is stopped.
+    pub(super) fn update(&self, limits: &[Limit]) -> Result<()> {
+        let properties: Vec<(&str, Value<'_>)> = properties(limits).into_iter().collect();
+        if properties.is_empty() {
+            return Ok(());
+        }
+        let arguments = (self.name.as_str(), true, properties);
+        self.call(&self.bus()?, "SetUnitProperties", &arguments).map(drop)
+    }
+
+    /// Ends it. One that systemd has let go already is as good.
+    pub fn stop(&self) {
+        let _ = self.job("StopUnit", &(self.name.as_str(), "replace"));
+        // Its processes were killed, which is a failure.
+        self.forget_failure();
+    }
+
+    fn forget_failure(&self) {
+        if let Ok(bus) = self.bus() {
+            let _ = self.call(&bus, "ResetFailedUnit", &self.name.as_str());
+        }
+    }
+
+    /// Asks for a job and waits for its end.
+    fn job<B: serde::Serialize + zbus::zvariant::DynamicType>(&self, method: &str, body: &B) -> Result<()> {
+        let bus = self.bus()?;
+        let (send, ends) = mpsc::channel();
+        // systemd tells of jobs only while somebody wants to hear of them.
+        self.call(&bus, "Subscribe", &())?;
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .interface(MANAGER)
+            .and_then(|rule| rule.member("JobRemoved"))
+            .map(zbus::match_rule::Builder::build);
+        let messages = rule
+            .and_then(|rule| MessageIterator::for_match_rule(rule, &bus, None))
+            .map_err(|e| self.failed(e))?;
+        // Nothing else bounds the wait for a message. It ends with the connection.
+        std::thread::spawn(move || {
+            messages
+                .flatten()
+                .filter_map(|m| job_removed(&m))
+                .try_for_each(|end| send.send(end))
+        });
+        let reply = self.call(&bus, method, body)?;
+        let job: OwnedObjectPath = reply.body().deserialize().map_err(|e| self.failed(e))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (removed, result) = ends
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+                .map_err(|_| self.failed(format_args!("{method}: no answer")))?;
+            match result.as_str() {
+                _ if removed != job => {}
+                "done" => return Ok(()),
+                other => return Err(self.failed(format_args!("{method}: the job ended as {other:?}"))),
+            }
+        }
+    }
+
+    fn bus(&self) -> Result<Connection> {
+        let builder = if self.user {
+            connection::Builder::session()
+        } else {
+            connection::Builder::system()
+        };
+        builder
+            .and_then(|builder| builder.method_timeout(PATIENCE).build())
+            .map_err(|e| self.failed(e))
+    }
+
+    fn call<B: serde::Serialize + zbus::zvariant::DynamicType>(
+        &self,
+        bus: &Connection,
+        method: &str,
+        body: &B,
+    ) -> Result<zbus::Message> {
+        bus.call_method(Some(SYSTEMD), PATH, Some(MANAGER), method, body)
+            .map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, what: impl std::fmt::Display) -> Error {
+        Error::new(format!("systemd: unit {}: {what}", self.name))
+    }
+}
+
+/// The job that ended, and how.
+fn job_removed(message: &zbus::Message) -> Option<(OwnedObjectPath, String)> {
+    let (_, job, _, result): (u32, OwnedObjectPath, String, String) = message.body().deserialize().ok()?;
+    Some((job, result))
+}
+
+/// What systemd calls the limits that it knows.
+fn properties<'a>(limits: &[Limit]) -> HashMap<&'static str, Value<'a>> {
+    let value = |file: &str| {
+        limits
+            .iter()
+            .find(|limit| limit.file == file)
+            .map(|limit| limit.value.as_str())
+    };
+    // All of them are `t`, where the greatest number is "no limit".
+    let number = |text: &str| match text {
+        "max" | "-1" => Some(u64::MAX),
+        text => text.parse().ok(),
+    };
+    let mut list = HashMap::new();
+    for (file, property) in [
+        ("memory.limit_in_bytes", "MemoryLimit"),
+        ("memory.max", "MemoryMax"),
+        ("memory.low", "MemoryLow"),
+        ("memory.swap.max", "MemorySwapMax"),
+        ("cpu.shares", "CPUShares"),
+        ("cpu.weight", "CPUWeight"),
+        ("blkio.weight", "BlockIOWeight"),
+        ("pids.max", "TasksMax"),
+    ] {
+        if let Some(number) = value(file).and_then(number) {
+            list.insert(property, Value::from(number));
+        }
+    }
+    let both = value("cpu.max").and_then(|text| text.split_once(' '));
+    let quota = both
+        .map(|(quota, _)| quota)
+        .or(value("cpu.cfs_quota_us"))
+        .and_then(number);
+    let period = both
+        .map(|(_, period)| period)
+        .or(value("cpu.cfs_period_us"))
+        .and_then(number);
+    if let Some(quota) = quota {
+        let period = period.unwrap_or(100_000).max(1);
+        // Microseconds a second, in steps of 10 ms, rounded up as runc does.
+        let share = match quota {
+            u64::MAX => u64::MAX,
+            quota => quota
+                .saturating_mul(1_000_000)
+                .div_ceil(period)
+                .div_ceil(10_000)
+                .saturating_mul(10_000),
+        };
+        list.insert("CPUQuotaPerSecUSec", Value::from(share));
+    }
+    if let Some(period) = period {
+        list.insert("CPUQuotaPeriodUSec", Value::from(period));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_as_properties() {
+        let limit = |file: &'static str, value: &str| Limit::new("f", "c", file, value.to_owned(), false);
+        let got = properties(&[
+            limit("memory.max", "max"),
+            limit("cpu.max", "33333 100000"),
+            limit("pids.max", "7"),
+            limit("cpuset.cpus", "0"),
+        ]);
+        let wanted = HashMap::from([
+            ("MemoryMax", Value::from(u64::MAX)),
+            ("CPUQuotaPerSecUSec", Value::from(340_000u64)),
+            ("CPUQuotaPeriodUSec", Value::from(100_000u64)),
+            ("TasksMax", Value::from(7u64)),
+        ]);
+        assert_eq!(got, wanted);
+    }
+}
