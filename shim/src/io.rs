@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use containerd_shim::{Error, Result};
 
@@ -13,6 +13,9 @@ use crate::logger::{self, Owner};
 
 /// How long the rest of a terminal's output may take when a process is deleted.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long nothing may move for the reader of a process's output to be taken for one that does not read.
+const STANDSTILL: Duration = Duration::from_millis(200);
 
 /// What containerd asked for.
 #[derive(Clone, Default)]
@@ -143,15 +146,28 @@ impl Io {
         }
     }
 
-    /// The process has ended: readers see the end of what it wrote when they have read all of it, also one that comes later.
+    /// The process has ended: readers see the end of what it wrote when they have read all of it, also one that comes later. One that reads
+    /// now is waited for: clients such as ctr close their streams when they hear of the end.
     pub fn finish(self: &Arc<Self>) {
         self.close_stdin();
         if let Some(console) = &*lock(&self.console) {
             console.end_input();
         }
-        if self.release() {
-            return;
+        let (mut unread, mut since) = (self.unread(), Instant::now());
+        while !self.release() {
+            if since.elapsed() > STANDSTILL {
+                self.release_later();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            let now = self.unread();
+            if now != unread {
+                (unread, since) = (now, Instant::now());
+            }
         }
+    }
+
+    fn release_later(self: &Arc<Self>) {
         let io = Arc::downgrade(self);
         std::thread::spawn(move || {
             let mut pause = Duration::from_millis(2);
@@ -160,6 +176,14 @@ impl Io {
                 pause = (pause * 2).min(Duration::from_millis(200));
             }
         });
+    }
+
+    /// Bytes in the fifos.
+    fn unread(&self) -> u64 {
+        lock(&self.outputs)
+            .iter()
+            .filter_map(|fifo| rustix::io::ioctl_fionread(fifo).ok())
+            .sum()
     }
 
     /// Lets the fifos go that are read out; true if all are.

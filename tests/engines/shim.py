@@ -220,6 +220,14 @@ def check_no_output_is_lost(e):
     for n in range(10):
         equal(e.run("--rm", IMAGE, f"much{n}", "seq", "200000").count("\n"), 200000)
     e.detached("base", "sleep", "1000")
+    # ctr stops to read when it hears of the end: it hears after it has read.
+    for n in range(20):
+        t = Terminal(["ctr", "run", "--rm", "-t", *e.runtime, IMAGE, f"tty{n}", "sh"], e.env)
+        t.expect("# ")
+        t.send("tty; echo on$((1+1)); exit 4\n")
+        text, code = t.rest()
+        contains(text, "/dev/", "on2")
+        equal(code, 4)
     # Nobody reads yet when the process ends.
     stdout = fifo(e, "late")
     shim = e.shim("base")
