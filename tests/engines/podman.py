@@ -16,7 +16,7 @@ class Engine:
         d = self.directory
         # Without CAP_SYS_RESOURCE a limit may not be raised, so podman's default would be refused by every runtime.
         with open(f"{d}/containers.conf", "w") as file:
-            file.write(f'[containers]\ndefault_ulimits = ["nofile=1024:4096"]\nlog_driver = "k8s-file"\nnetns = "none"\n'
+            file.write(f'[containers]\ndefault_ulimits = ["nofile=1024:1024"]\nlog_driver = "k8s-file"\nnetns = "none"\n'
                        f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runsc"\n'
                        f'runtime_supports_json = ["runsc"]\n[engine.runtimes]\nrunsc = ["{self.runsc}"]\n')
         with open(f"{d}/storage.conf", "w") as file:
@@ -175,3 +175,31 @@ def check_identity(e):
 
 def check_init(e):
     e.run("--rm", "--init", "bb", "sh", "-c", "exit 4", code=4)
+
+
+def check_pod(e):
+    """Containers of a pod have the network namespace of the first one; each has a sandbox of its own."""
+    e.podman("pod", "create", "--name", "pod", "--cgroup-parent", f"/{e.group}", "--infra-command", "/bin/sleep 1000", "--infra-image", "bb",
+             "--share", "net,ipc,uts", "--hostname", "the-pod")
+    for name in ("one", "two"):
+        e.podman("run", "-d", "--pod", "pod", "--name", name, "bb", "sleep", "1000")
+        equal(e.podman("exec", name, "hostname"), "the-pod\n")
+    nets = {os.readlink(f"/proc/{e.inspect(n, '.State.Pid')}/ns/net") for n in ("one", "two")}
+    equal(len(nets), 1)
+    contains(e.podman("pod", "ps"), "Running")
+    e.podman("kill", "one")
+    equal(e.podman("exec", "two", "echo", "still"), "still\n")
+    e.podman("pod", "stop", "-t", "0", "pod")
+    e.podman("pod", "start", "pod")
+    equal(e.podman("exec", "one", "echo", "again"), "again\n")
+    e.podman("pod", "rm", "-f", "-t", "0", "pod")
+
+
+def check_kube(e):
+    e.run("-d", "--name", "plain", "bb", "/bin/sleep", "1000")
+    with open(f"{e.directory}/kube.yaml", "w") as file:
+        file.write(e.podman("generate", "kube", "plain"))
+    e.podman("rm", "-f", "-t", "0", "plain")
+    e.podman("play", "kube", f"{e.directory}/kube.yaml")
+    equal(e.podman("exec", "plain-pod-plain", "/bin/echo", "played"), "played\n")
+    e.podman("play", "kube", "--down", f"{e.directory}/kube.yaml")
