@@ -466,6 +466,32 @@ fn mounts_beneath() {
     assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
 }
 
+/// Times of access of what is bound are kept as the mount says.
+#[test]
+fn times_of_access() {
+    let mut b = Bundle::new("ls /v >/dev/null; cat /v/file");
+    let (dir, file) = (b.path("dir"), b.path("dir/file"));
+    let bind = json!({ "destination": "/v", "type": "bind", "source": dir, "options": ["bind"] });
+    b.mount(bind);
+    for (option, counts) in [
+        ("noatime", [false, false]),
+        ("nodiratime", [false, true]),
+        ("rw", [true, true]),
+    ] {
+        fs::create_dir(&dir).unwrap();
+        fs::write(&file, "").unwrap();
+        let read = |path: &std::path::Path| fs::metadata(path).unwrap().accessed().unwrap();
+        let before = [read(&dir), read(&file)];
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        b.spec["mounts"][4]["options"] = json!(["bind", option]);
+        b.output();
+        let after = [read(&dir), read(&file)];
+        let changed: Vec<bool> = before.iter().zip(&after).map(|(a, b)| a != b).collect();
+        assert_eq!(changed, counts, "{option}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
 /// The root and each mount take part in propagation as they are told, within the guest.
 #[test]
 fn propagation() {

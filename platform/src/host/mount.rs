@@ -26,10 +26,13 @@ pub fn make_slave(mount: BorrowedFd<'_>) -> io::Result<()> {
     set(mount, 0, libc::MS_SLAVE, true)
 }
 
+/// The part of `MOUNT_ATTR_*` that is one value and no set of bits; to be set, it must be cleared as a whole.
+const ATIME: u64 = 0x70;
+
 fn set(mount: BorrowedFd<'_>, attributes: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attr = MountAttr {
         attr_set: attributes,
-        attr_clr: 0,
+        attr_clr: if attributes & ATIME != 0 { ATIME } else { 0 },
         propagation,
         userns_fd: 0,
     };

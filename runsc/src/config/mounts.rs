@@ -20,6 +20,8 @@ pub struct GoferMount {
     pub readonly: bool,
     /// Device nodes may be made in it.
     pub devices: bool,
+    /// `MOUNT_ATTR_*` on how reading changes times of access.
+    pub atime: u64,
     /// What the host mounts beneath it later is served too.
     pub follow: bool,
 }
@@ -98,6 +100,7 @@ fn one(
             recursive: options.recursive,
             readonly: options.flags & MsFlags::MS_RDONLY.bits() != 0,
             devices: options.flags & MsFlags::MS_NODEV.bits() == 0,
+            atime: atime(options.flags),
             follow: options.follow,
         });
         if !options.data.is_empty() {
@@ -214,6 +217,17 @@ fn flag(word: &str) -> Option<(u64, u64)> {
     Some((set.bits(), clear.bits()))
 }
 
+/// Flags as `mount_setattr(2)` names them: the host's kernel keeps the times of what the Gofer serves.
+fn atime(flags: u64) -> u64 {
+    let has = |flag: MsFlags| flags & flag.bits() != 0;
+    let files = match (has(MsFlags::MS_NOATIME), has(MsFlags::MS_STRICTATIME)) {
+        (true, _) => 0x10,
+        (false, true) => 0x20,
+        (false, false) => 0,
+    };
+    files | if has(MsFlags::MS_NODIRATIME) { 0x80 } else { 0 }
+}
+
 /// A word for how a mount takes part in propagation. A mount made inside never reaches the host, whatever is asked.
 pub fn propagation(word: &str) -> Option<u64> {
     let kind = |word: &str| match word {
@@ -253,6 +267,7 @@ fn with_submounts(
             recursive: false,
             readonly: flags & MsFlags::MS_RDONLY.bits() != 0,
             devices: flags & MsFlags::MS_NODEV.bits() == 0,
+            atime: atime(flags),
             follow: false,
         });
         all.push(MountConfig {

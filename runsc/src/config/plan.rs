@@ -72,6 +72,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         recursive: true,
         readonly: root_readonly || globals.overlay2 != Overlay::None,
         devices: true,
+        atime: 0,
         follow: false,
     }];
     let mount_list = mounts::mounts(
@@ -181,6 +182,7 @@ pub fn overlay(
                 recursive: false,
                 readonly: false,
                 devices: true,
+                atime: 0,
                 follow: false,
             });
             scratch.push(upper);

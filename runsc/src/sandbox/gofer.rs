@@ -128,6 +128,10 @@ pub fn detached(mount: &GoferMount) -> Result<OwnedFd> {
     if mount.readonly {
         platform::host::mount::set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, true).context(what)?;
     }
+    if mount.atime != 0 {
+        // A user namespace may not be let: then times are kept as the host's own mount says.
+        let _ = platform::host::mount::set_mount_attributes(tree.as_fd(), mount.atime, false);
+    }
     Ok(tree)
 }
 
