@@ -64,9 +64,9 @@ pub fn create(
     let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd())?;
     let hierarchies = hierarchy::find()?;
     let mut record = intended(&hierarchies, &wanted);
-    if globals.systemd_cgroup && systemd::runs() {
+    if globals.systemd() && systemd::runs() {
         record.unit = unit(&wanted, globals.is_rootless());
-    } else if globals.systemd_cgroup {
+    } else if globals.systemd() {
         notes.push("--systemd-cgroup: systemd does not run here: groups are made as it names them".to_owned());
     }
     check_existing(&record, notes)?;
