@@ -13,7 +13,7 @@ INIT = r"""
 set -e
 mount --make-rprivate /
 mount -t proc proc /proc
-for d in /run /tmp /var/tmp /var/log /etc/systemd/system /usr/lib/systemd/system /usr/lib/systemd/system-generators; do
+for d in /run /tmp /var/log /etc/systemd/system /usr/lib/systemd/system /usr/lib/systemd/system-generators; do
     mount -t tmpfs -o mode=755 tmpfs $d
 done
 mkdir -p /run/dbus /run/systemd/system
@@ -77,7 +77,8 @@ class Engine:
         }
         with open(f"{self.directory}/b/config.json", "w") as file:
             json.dump(spec, file)
-        self.inside("sh", "-c", f"{self.runsc} --root /run/runsc --systemd-cgroup run -d -b {self.directory}/b c >/run/out 2>&1 </dev/null")
+        command = f"{self.runsc} --root /run/runsc --systemd-cgroup run -d -b {self.directory}/b c"
+        self.inside("sh", "-c", f"{command} >/run/out 2>&1 </dev/null || {{ cat /run/out >&2; exit 1; }}")
 
     def shown(self, unit):
         text = self.inside("systemctl", "show", "--no-pager", unit)
