@@ -299,7 +299,10 @@ def check_build(e):
 
 def check_network(e):
     contains(e.docker("run", "--rm", "--network", "none", "bb", "ip", "addr"), "127.0.0.1")
-    # Sockets of the namespace that docker made.
+    # Sockets of the namespace that docker made, and what is in it.
+    net = ["run", "--rm", "--runtime", "runsc-net", "bb"]
+    contains(e.docker(*net, "ip", "addr"), "eth0", "inet 172.30.0.", "127.0.0.1")
+    contains(e.docker(*net, "ip", "route"), "default via 172.30.0.1", "172.30.0.0/24")
     e.docker("run", "-d", "--name", "web", "--runtime", "runsc-net", "-p", "127.0.0.1:8081:80", "bb", "sh", "-c",
              "mkdir /www; echo page >/www/index.html; exec httpd -f -p 80 -h /www")
     until("the page", lambda: run("curl", "-s", "http://127.0.0.1:8081/", code=None) == "page\n")
