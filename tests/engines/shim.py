@@ -20,7 +20,8 @@ globals().update({name: check for name, check in vars(containerd).items() if nam
 
 
 class Engine(containerd.Engine):
-    level = "debug"
+    # Where containerd 1.7 tells of events.
+    level = "trace"
 
     def __init__(self, runsc, directory, group):
         super().__init__(runsc, directory, group)
