@@ -26,6 +26,31 @@ fn host_names() {
     assert_eq!(b.output(), "another\n");
 }
 
+/// A container beside another, as engines make pods of plain containers: it has the other's names.
+#[test]
+fn joined_names() {
+    let mut first = Bundle::new("sleep 1000");
+    first.spec["hostname"] = json!("together");
+    assert_eq!(first.detached(&["run", "--detach", "c"]), Some(0));
+    let path = format!("/proc/{}/ns/uts", first.state("c")["pid"]);
+    let mut b = Bundle::new("uname -n");
+    b.spec["linux"]["namespaces"] = json!([{ "type": "uts", "path": path }]);
+    assert_eq!(b.output(), "together\n");
+    assert_eq!(code(&first.runsc(&["delete", "--force", "c"])), Some(0));
+    b.fails(1, &["linux.namespaces", &path]);
+    first.left_nothing();
+}
+
+#[test]
+fn no_time_namespace() {
+    let mut b = Bundle::new("true");
+    b.spec["linux"]["namespaces"] = json!([{ "type": "time" }]);
+    b.spec["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": 0, "nanosecs": 0 } });
+    b.output();
+    b.spec["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 7 } });
+    b.fails(1, &["linux.timeOffsets.boottime", "time namespaces"]);
+}
+
 #[test]
 fn sysctls() {
     let mut b = Bundle::new(

@@ -17,6 +17,7 @@ mod read;
 mod scheduling;
 mod seccomp;
 mod submounts;
+mod uts;
 
 pub use capabilities::all_capabilities;
 pub use default_spec::default_spec;

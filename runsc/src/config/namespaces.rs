@@ -93,11 +93,21 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             (LinuxNamespaceType::Network, None) => out.network = Network::New,
             (LinuxNamespaceType::Network, Some(path)) => out.network = Network::Join(path.clone()),
             (LinuxNamespaceType::User, None) => user = true,
+            // Its names are taken over.
+            (LinuxNamespaceType::Uts, Some(_)) => {}
             (_, Some(path)) => notes.push(format!(
                 "config.json: linux.namespaces[{i}].path: {}: the sandbox has its own {typ} namespace",
                 path.display()
             )),
             (_, None) => {}
+        }
+    }
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        if offset.secs().unwrap_or(0) != 0 || offset.nanosecs().unwrap_or(0) != 0 {
+            return Err(bad(
+                format_args!("linux.timeOffsets.{clock}"),
+                "not supported: the sandbox's kernel has no time namespaces",
+            ));
         }
     }
     let maps = [("uid", linux.uid_mappings()), ("gid", linux.gid_mappings())];

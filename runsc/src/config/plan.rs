@@ -10,7 +10,7 @@ use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
     pod, process, scheduling, seccomp,
 };
-use super::{Role, Wishes};
+use super::{Role, Wish, Wishes, uts};
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
 
@@ -109,7 +109,10 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         }
     }
     // A name that is not given is the one that a new namespace begins with.
-    let inherited = rustix::system::uname();
+    let inherited = match &ns.wishes.uts {
+        Wish::Join(path) if !matches!(role, Role::Member(_)) => uts::names(path)?,
+        _ => rustix::system::uname(),
+    };
     let container = ContainerConfig {
         id: id.to_owned(),
         pod: role == Role::Sandbox,

@@ -60,7 +60,8 @@ fn jail(message: &mut BootMessage) -> Result<()> {
         message.config.fds.resized = Some(catch_resizes()?.into_raw_fd());
         rustix::process::ioctl_tiocsctty(terminal).context(|| "terminal")?;
     }
-    rustix::system::sethostname(b"runsc").context(|| "set the host name")?;
+    // For those who join the namespace by the path of the process: to the guest its own kernel tells it.
+    rustix::system::sethostname(message.config.container.hostname.as_bytes()).context(|| "set the host name")?;
     jail::drop_capabilities(CapabilitySet::empty())?;
     if message.die_with_parent {
         // After the capabilities: the kernel forgets this wish when credentials change. If the parent is gone already,
