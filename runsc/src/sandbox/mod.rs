@@ -201,7 +201,9 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
     }
     let alone = !matches!(plan.role, Role::Member(_)) && !env.globals.is_rootless();
-    let view = if alone { View::of(&plan) } else { None };
+    // It takes a tenth of a start, and nobody is given the pid of what runs in the foreground.
+    let told = !start.foreground || start.pid_file.is_some();
+    let view = if alone && told { View::of(&plan) } else { None };
     let launched = match &plan.role {
         Role::Member(id) => {
             let pod = join::find(env, id)?;
