@@ -1,12 +1,15 @@
 //! `runsc kill`.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use clap::Args;
 use rustix::process::Signal;
 
 use super::Env;
 use crate::error::{Error, Result};
 use crate::sandbox::control;
-use crate::state::Status;
+use crate::state::{Record, Status};
 
 #[derive(Args)]
 pub struct KillArgs {
@@ -45,7 +48,7 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
         && signal == Signal::KILL.as_raw()
         && record
             .sandbox
-            .is_some_and(|sandbox| sandbox.kill_and_wait(std::time::Duration::from_secs(5)))
+            .is_some_and(|sandbox| sandbox.kill_and_wait(Duration::from_secs(5)))
     {
         return Ok(0);
     }
@@ -60,6 +63,9 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
             return Err(e);
         }
     }
+    if signal == Signal::KILL.as_raw() && sent.is_ok() && record.pod.is_none() {
+        finish(&env.store.dir(&args.id), &record);
+    }
     match (sent, record.sandbox) {
         (Ok(()), _) => Ok(0),
         // What does not answer can still be ended.
@@ -69,6 +75,20 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
         }
         (Err(e), _) => Err(e),
     }
+}
+
+/// Ends the host process by the signal that the guest's process has ended by: engines take from it how that was. It has
+/// left its last words by then, and waits for this.
+fn finish(dir: &Path, record: &Record) {
+    let Some(sandbox) = record.sandbox else { return };
+    let end = Instant::now() + Duration::from_secs(1);
+    while !control::has_last_words(dir) {
+        if Instant::now() > end || !sandbox.alive() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sandbox.signal(Signal::KILL);
 }
 
 const NAMES: [&str; 31] = [

@@ -33,6 +33,11 @@ pub fn exit_file(dir: &Path) -> PathBuf {
     dir.join("exit")
 }
 
+/// Whether the sandbox has told how the first process ended.
+pub fn has_last_words(dir: &Path) -> bool {
+    exit_file(dir).metadata().is_ok_and(|file| file.len() > 0)
+}
+
 /// Lets a created container run.
 pub fn start(dir: &Path) -> Result<()> {
     let path = start_fifo(dir);

@@ -108,20 +108,20 @@ pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, termin
             }
         }
         if ended {
-            return exit_code(launched);
+            return exit_code(dir, launched);
         }
     }
 }
 
-fn exit_code(launched: &Launched) -> Result<i32> {
+fn exit_code(dir: &Path, launched: &Launched) -> Result<i32> {
     let status = rustix::process::waitid(WaitId::PidFd(launched.pidfd.as_fd()), WaitIdOptions::EXITED)
         .context(|| "wait for the sandbox")?
         .ok_or_else(|| Error::new("the sandbox has no exit status"))?;
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(code),
-        (None, Some(signal)) if launched.stands_for_guest() => Ok(128 + signal),
+        (None, Some(signal)) if launched.stands_for_guest() || control::has_last_words(dir) => Ok(128 + signal),
         (None, Some(signal)) => {
-            // A guest's end is an exit code of the sandbox; this was done to the sandbox itself.
+            // Without last words this was done to the sandbox itself.
             let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
             Err(Error::with_code(
                 format!("the sandbox was killed by {name}"),

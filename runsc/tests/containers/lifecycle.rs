@@ -188,6 +188,18 @@ fn kill_ends_it() {
     h.left_nothing();
 }
 
+#[test]
+fn killed_in_the_foreground() {
+    let h = Host::new();
+    h.bundle("sleep 1000");
+    let run = h.command(&["run", "c"]).stderr(Stdio::piped()).spawn().unwrap();
+    h.wait_for("the start", || h.state("c")["status"] == "running");
+    assert_eq!(code(&h.runsc(&["kill", "c", "KILL"])), Some(0));
+    let output = run.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(137), &b""[..]));
+    h.left_nothing();
+}
+
 /// Kills one of the processes of a sandbox: the others follow.
 fn one_dies(process: &str) {
     let h = Host::new();

@@ -209,10 +209,12 @@ fn the_host_process_of_an_exec() {
     h.wait_for("the end of the process", || {
         !h.says(&["ps", "a"]).contains("sleep 4321")
     });
-    // It ends with the container.
+    // It ends with the container, whose own ends as it was killed too.
     let pid = detached(&h, "exec sleep 4321");
+    let first = i32::try_from(h.state("a")["pid"].as_i64().unwrap()).unwrap();
     h.says(&["kill", "a", "KILL"]);
     assert_eq!(reap(pid).signal(), Some(9));
+    assert_eq!(reap(first).signal(), Some(9));
     h.wait_for("the stop", || h.state("a")["status"] == "stopped");
     assert!(h.refuses(&["exec", "a", "true"], 255).contains("stopped"));
     h.says(&["delete", "a"]);

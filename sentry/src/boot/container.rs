@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use platform::Nursery;
 
@@ -46,6 +46,8 @@ pub struct Container {
     pub(super) execs: AtomicUsize,
     /// Requests whose reply is not sent yet: a signal may end the container before.
     pub(super) answering: AtomicUsize,
+    /// `runsc kill` has sent SIGKILL, and will end the host process by that signal too.
+    condemned: AtomicBool,
 }
 
 impl Container {
@@ -57,6 +59,7 @@ impl Container {
             terminal,
             execs: AtomicUsize::new(0),
             answering: AtomicUsize::new(0),
+            condemned: AtomicBool::new(false),
         })
     }
 
@@ -126,6 +129,16 @@ impl Container {
         status
     }
 
+    /// After the last words: leaves the end of the host process to whoever killed the first process, for a little while. It is
+    /// the first of its pid namespace, and cannot end by a signal of its own.
+    pub(super) async fn executed(&self, status: i32) {
+        let condemned = self.condemned.load(Ordering::SeqCst);
+        if condemned && status & 0x7f == Signal::SIGKILL.number() {
+            let end = Executor::now().saturating_add(LAST_WORDS_NS);
+            crate::wait::sleep_until(&self.kernel().executor, end).await;
+        }
+    }
+
     /// Serves a control request.
     pub async fn answer(&self, request: Request) -> Reply {
         match request {
@@ -176,6 +189,9 @@ impl Container {
             return Reply::failed("container not running");
         }
         let info = SigInfo::user(signal, 0, 0);
+        if signal == Signal::SIGKILL {
+            self.condemned.store(true, Ordering::SeqCst);
+        }
         if all {
             for process in self.kernel().tasks.processes_in(self.cgroup()) {
                 let _ = process.send_signal_forced(info);

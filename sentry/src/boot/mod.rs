@@ -174,6 +174,7 @@ async fn live(
     if let Some(exit) = exit {
         let _ = rustix::io::write(&exit, status.to_string().as_bytes());
     }
+    container.executed(status).await;
     match status & 0x7f {
         0 => (status >> 8) & 0xff,
         signal => 128 + signal,
