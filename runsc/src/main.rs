@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod hooks;
 mod log;
+mod namespace;
 mod sandbox;
 mod state;
 

@@ -7,7 +7,7 @@ use oci_spec::runtime::Mount;
 use sentry::boot::config::{MountConfig, MountKind};
 use serde::{Deserialize, Serialize};
 
-use super::submounts::{self, NO_SYMFOLLOW};
+use super::submounts::{NO_SYMFOLLOW, Table};
 use super::{bad, check_string, container_path};
 use crate::error::{Result, words};
 
@@ -54,8 +54,9 @@ pub fn mounts(
     notes: &mut Vec<String>,
 ) -> Result<Vec<MountConfig>> {
     let mut all = Vec::new();
+    let host = Table::default();
     for (i, mount) in list.iter().enumerate() {
-        all.extend(one(i, mount, bundle, gofer, notes)?);
+        all.extend(one(i, mount, bundle, &host, gofer, notes)?);
     }
     Ok(all)
 }
@@ -64,6 +65,7 @@ fn one(
     i: usize,
     mount: &Mount,
     bundle: &Path,
+    host: &Table,
     gofer: &mut Vec<GoferMount>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<MountConfig>> {
@@ -139,7 +141,7 @@ fn one(
     match &top.kind {
         // Where mounts come and go with the host's, they are parts of the mount that they are beneath.
         MountKind::Bind { .. } if options.recursive && !options.follow => {
-            with_submounts(top, &bundle.join(source), &options, gofer)
+            with_submounts(top, &bundle.join(source), host, &options, gofer)
         }
         _ => Ok(vec![top]),
     }
@@ -245,12 +247,13 @@ pub fn propagation(word: &str) -> Option<u64> {
 fn with_submounts(
     top: MountConfig,
     source: &Path,
+    host: &Table,
     options: &Options,
     gofer: &mut Vec<GoferMount>,
 ) -> Result<Vec<MountConfig>> {
     let mut all = vec![top];
     let (set, clear) = options.beneath;
-    for submount in submounts::beneath(source) {
+    for submount in host.beneath(source) {
         let flags = (submount.flags & !clear) | set;
         let (source, destination) = (
             submount.path.to_string_lossy().into_owned(),

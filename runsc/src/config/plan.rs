@@ -108,10 +108,16 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
             process.seccomp = Some(program);
         }
     }
-    // A name that is not given is the one that a new namespace begins with.
-    let inherited = match &ns.wishes.uts {
-        Wish::Join(path) if !matches!(role, Role::Member(_)) => uts::names(path)?,
-        _ => rustix::system::uname(),
+    let hostname = match spec.hostname() {
+        Some(name) => name.clone(),
+        // A name that is not given is the one that a new namespace begins with.
+        None => {
+            let names = match &ns.wishes.uts {
+                Wish::Join(path) if !matches!(role, Role::Member(_)) => uts::names(path)?,
+                _ => rustix::system::uname(),
+            };
+            names.nodename().to_str().unwrap_or_default().to_owned()
+        }
     };
     let container = ContainerConfig {
         id: id.to_owned(),
@@ -120,10 +126,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         root_readonly,
         root_propagation,
         root_overlay,
-        hostname: host_name(
-            "hostname",
-            spec.hostname().as_deref().or(inherited.nodename().to_str().ok()),
-        )?,
+        hostname: host_name("hostname", Some(&hostname))?,
         domainname: host_name("domainname", spec.domainname().as_deref())?,
         mounts: mount_list,
         masked_paths: paths("maskedPaths", linux.and_then(|l| l.masked_paths().as_deref()))?,

@@ -1,5 +1,6 @@
 //! Mounts of the host beneath the source of an `rbind`: the guest has each as a mount of its own, with flags of its own.
 
+use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -36,29 +37,38 @@ pub struct Submount {
     pub file: bool,
 }
 
-/// Those beneath a directory, parents first.
-pub fn beneath(source: &Path) -> Vec<Submount> {
-    let (Ok(source), Ok(table)) = (source.canonicalize(), std::fs::read("/proc/self/mountinfo")) else {
-        return Vec::new();
-    };
-    let mut found: Vec<Submount> = Vec::new();
-    for line in table.split(|b| *b == b'\n') {
-        let Some((submount, dev)) = parse(line, &source) else {
-            continue;
+/// The host's mounts, read when they are first asked for.
+#[derive(Default)]
+pub struct Table(OnceCell<Vec<u8>>);
+
+impl Table {
+    /// Those beneath a directory, parents first.
+    pub fn beneath(&self, source: &Path) -> Vec<Submount> {
+        let Ok(source) = source.canonicalize() else {
+            return Vec::new();
         };
-        // What another mount hides has a path that leads elsewhere.
-        let visible =
-            rustix::fs::stat(&submount.path).is_ok_and(|stat| (major(stat.st_dev), minor(stat.st_dev)) == dev);
-        // Of several at one place, the last is on top.
-        found.retain(|earlier| earlier.path != submount.path);
-        if visible {
-            let file = !submount.path.is_dir();
-            found.push(Submount { file, ..submount });
+        let table = self
+            .0
+            .get_or_init(|| std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mut found: Vec<Submount> = Vec::new();
+        for line in table.split(|b| *b == b'\n') {
+            let Some((submount, dev)) = parse(line, &source) else {
+                continue;
+            };
+            // What another mount hides has a path that leads elsewhere.
+            let visible =
+                rustix::fs::stat(&submount.path).is_ok_and(|stat| (major(stat.st_dev), minor(stat.st_dev)) == dev);
+            // Of several at one place, the last is on top.
+            found.retain(|earlier| earlier.path != submount.path);
+            if visible {
+                let file = !submount.path.is_dir();
+                found.push(Submount { file, ..submount });
+            }
         }
+        found.sort_by_key(|submount| submount.path.components().count());
+        found.truncate(MOST);
+        found
     }
-    found.sort_by_key(|submount| submount.path.components().count());
-    found.truncate(MOST);
-    found
 }
 
 /// A line of `/proc/PID/mountinfo`, if it is of a mount beneath `source`: the mount and its device.

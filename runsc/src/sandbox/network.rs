@@ -7,7 +7,8 @@ use nix::sched::CloneFlags;
 use sentry::boot::config::NetworkMode;
 
 use crate::config::Network;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
+use crate::namespace::in_namespace;
 
 /// Joins the namespace that is wanted, for the processes started from now on; or gives the flag that makes a new one.
 pub fn join(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
@@ -45,9 +46,8 @@ pub fn prepare(sandbox: i32, before: Option<(u64, u64)>, sysctl: &[(String, Stri
         return Ok(());
     }
     let namespace = File::open(&path).context(|| path)?;
-    let work = || {
-        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNET)
-            .context(|| "enter the container's network namespace")?;
+    let what = || "enter the container's network namespace".to_owned();
+    in_namespace(&namespace, CloneFlags::CLONE_NEWNET, what, || {
         for (key, value) in sysctl {
             let separator = if key.contains('/') { '/' } else { '.' };
             let name = key.split(separator).collect::<Vec<_>>().join("/");
@@ -61,12 +61,5 @@ pub fn prepare(sandbox: i32, before: Option<(u64, u64)>, sysctl: &[(String, Stri
         let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
         let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
         Ok(())
-    };
-    // Only this one thread goes there: it is not used for anything else afterwards.
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(work);
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Error::new("network namespace: the thread ended early")))
     })
 }

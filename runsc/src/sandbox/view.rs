@@ -17,6 +17,7 @@ use sentry::boot::config::{MountConfig, MountKind, Overlay};
 use super::{gofer, jail};
 use crate::config::{GoferMount, Plan};
 use crate::error::{Context, Error, Result};
+use crate::namespace::in_namespace;
 
 /// The mounts of one container.
 pub struct View {
@@ -41,17 +42,9 @@ impl View {
         let path = format!("/proc/{sandbox}/ns/mnt");
         let namespace = File::open(&path).context(|| path)?;
         let trees = self.trees()?;
-        let work = || {
-            nix::sched::unshare(CloneFlags::CLONE_FS).context(|| "leave the working directory")?;
-            nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNS).context(|| "enter the sandbox's mount namespace")?;
+        let what = || "enter the sandbox's mount namespace".to_owned();
+        in_namespace(&namespace, CloneFlags::CLONE_NEWNS, what, || {
             self.assemble(trees, guests)
-        };
-        // Only this one thread goes there: it is not used for anything else afterwards.
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(work);
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(Error::new("the thread ended early")))
         })
     }
 
