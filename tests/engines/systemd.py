@@ -150,3 +150,11 @@ def check_end(e):
         until("the end", lambda: '"stopped"' in e.sandbox("state", "c"))
         e.sandbox("delete", "c")
         equal(e.shown("pre-c.scope")["ActiveState"], "inactive")
+
+
+def check_failed(e):
+    """systemd keeps a unit that failed: its name can be used again all the same."""
+    e.inside("systemd-run", "--scope", "--slice=system.slice", "--unit=pre-c", "-p", "RuntimeMaxSec=1", "sleep", "100", code=None)
+    until("a failed unit", lambda: e.shown("pre-c.scope")["ActiveState"] == "failed")
+    e.container("system.slice:pre:c", pids={"limit": 50})
+    equal(e.shown("pre-c.scope")["ActiveState"], "active")

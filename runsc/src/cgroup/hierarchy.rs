@@ -22,6 +22,10 @@ impl Hierarchy {
         self.controllers.iter().any(|c| c == controller)
     }
 
+    pub fn limits(&self) -> bool {
+        !self.v2 || !self.controllers.is_empty()
+    }
+
     /// Whether that directory is one of its groups.
     pub fn holds(&self, dir: &Path) -> bool {
         dir.starts_with(&self.mount)
@@ -69,26 +73,18 @@ impl Hierarchy {
 
 /// All hierarchies that can limit something, as this process sees them mounted.
 pub fn find() -> Result<Vec<Hierarchy>> {
+    let mut all = all()?;
+    all.retain(Hierarchy::limits);
+    Ok(all)
+}
+
+/// Those as well that systemd has beside v1 ones, to know whose a process is: v2 without any controller.
+pub fn all() -> Result<Vec<Hierarchy>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "/proc/self/mountinfo")?;
     let own = fs::read_to_string("/proc/self/cgroup").context(|| "/proc/self/cgroup")?;
     Ok(parse(&mounts, &own, |mount| {
         fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
     }))
-}
-
-/// Where systemd's own hierarchies are mounted, by which it knows whose a process is: they have no controllers.
-pub fn trackers() -> Result<Vec<PathBuf>> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "/proc/self/mountinfo")?;
-    let tracker = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut right = right.split(' ');
-        let follows = match right.next()? {
-            "cgroup" => right.nth(1)?.split(',').any(|option| option == "name=systemd"),
-            kind => kind == "cgroup2",
-        };
-        follows.then(|| left.split(' ').nth(4).map(PathBuf::from))?
-    };
-    Ok(mounts.lines().filter_map(tracker).collect())
 }
 
 fn parse(mounts: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> Vec<Hierarchy> {
@@ -116,8 +112,7 @@ fn parse(mounts: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> V
             // Mount options stand in the same list; they do no harm, no limit is called "rw".
             options.split(',').map(str::to_owned).collect()
         };
-        // Beside v1 hierarchies, v2 is often mounted without any controller.
-        if (v2 && controllers.is_empty()) || found.iter().any(|h| h.v2 == v2 && h.controllers == controllers) {
+        if found.iter().any(|h| h.v2 == v2 && h.controllers == controllers) {
             continue;
         }
         let group = own.lines().find_map(|line| {
@@ -157,8 +152,8 @@ mod tests {
             33 24 0:29 / /proc rw - proc proc rw\n";
         let own = "2:memory:/user/a\n1:cpu,cpuacct:/\n0::/x\n";
         let found = parse(mounts, own, |_| String::new());
-        assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|h| !h.v2));
+        let limiting: Vec<_> = found.iter().filter(|h| h.limits()).collect();
+        assert!(found.len() == 3 && limiting.len() == 2 && limiting.iter().all(|h| !h.v2));
         let memory = found.iter().find(|h| h.has("memory")).unwrap();
         assert_eq!(
             memory.directory(Path::new("/docker/x")),

@@ -3,6 +3,7 @@
 //! v1 hierarchies and v2 are served by the same steps: find the directories, make them, write limits, move processes in.
 //! A controller that the host does not have is noted, not fatal, as long as nothing was to be limited by it.
 
+mod bus;
 pub mod devices;
 mod hierarchy;
 mod limits;
@@ -149,16 +150,14 @@ pub fn begin(
     notes: &mut Vec<String>,
 ) -> Result<()> {
     let Some(unit) = &record.unit else { return Ok(()) };
-    let hierarchies = hierarchy::find()?;
+    let (hierarchies, trackers): (Vec<_>, Vec<_>) = hierarchy::all()?.into_iter().partition(Hierarchy::limits);
     let limits = resources.map_or_else(Vec::new, |r| limits::for_host(r, &hierarchies));
     unit.start(pid, &limits)?;
     fill(record, &hierarchies, resources, notes)?;
-    // The hierarchies by which it follows processes limit nothing; the others must be in there as well.
-    for mount in hierarchy::trackers()? {
-        let dir = mount
-            .join(slice_path(&unit.slice)?.trim_start_matches('/'))
-            .join(&unit.name);
-        if dir.is_dir() && !record.dirs.contains(&dir) {
+    // A hierarchy by which it follows processes limits nothing; the others must be in there as well.
+    for tracker in trackers {
+        let dir = tracker.directory(&unit.path);
+        if dir.is_dir() {
             record.dirs.push(dir);
         }
     }
@@ -279,6 +278,7 @@ fn unit(path: &Path, user: bool) -> Option<systemd::Unit> {
     let slice = path.parent().and_then(Path::file_name).and_then(text);
     Some(systemd::Unit {
         name,
+        path: path.to_owned(),
         slice: slice.unwrap_or_else(|| "-.slice".to_owned()),
         user,
     })

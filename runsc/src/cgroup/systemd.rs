@@ -5,31 +5,23 @@
 //! next looks at the unit. The files are written by us all the same: not every limit is a property of a unit.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use zbus::MatchRule;
-use zbus::blocking::{Connection, MessageIterator, connection};
-use zbus::message::Type;
-use zbus::zvariant::{OwnedObjectPath, Value};
+use zbus::zvariant::Value;
 
+use super::bus::{Bus, Jobs};
 use super::limits::Limit;
 use crate::error::{Error, Result};
-
-/// Longest wait for a job of systemd's.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const SYSTEMD: &str = "org.freedesktop.systemd1";
-const PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
 /// A unit that stands for a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     pub name: String,
     pub slice: String,
+    /// Of its group, from the top of a hierarchy.
+    #[serde(default)]
+    pub path: PathBuf,
     /// The state of an ordinary user's own systemd.
     pub user: bool,
 }
@@ -60,10 +52,19 @@ impl Unit {
         }
         let properties: Vec<(&str, Value<'_>)> = properties.into_iter().collect();
         let nothing: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
-        self.job(
-            "StartTransientUnit",
-            &(self.name.as_str(), "replace", properties, nothing),
-        )
+        let body = (self.name.as_str(), "replace", properties, nothing);
+        let start = || {
+            let jobs = Jobs::new(self.user)?;
+            match jobs.run("StartTransientUnit", &body) {
+                // What failed under that name is kept until somebody has taken note of it.
+                Err(e) if exists(&e) => {
+                    let _ = self.forget_failure(&jobs.bus);
+                    jobs.run("StartTransientUnit", &body)
+                }
+                other => other,
+            }
+        };
+        start().map_err(|e| self.failed(e))
     }
 
     /// Tells it changed limits, until it is stopped.
@@ -73,77 +74,20 @@ impl Unit {
             return Ok(());
         }
         let arguments = (self.name.as_str(), true, properties);
-        self.call(&self.bus()?, "SetUnitProperties", &arguments).map(drop)
+        let update = || Bus::new(self.user)?.call("SetUnitProperties", &arguments).map(drop);
+        update().map_err(|e| self.failed(e))
     }
 
     /// Ends it. One that systemd has let go already is as good.
     pub fn stop(&self) {
-        let _ = self.job("StopUnit", &(self.name.as_str(), "replace"));
+        let Ok(jobs) = Jobs::new(self.user) else { return };
+        let _ = jobs.run("StopUnit", &(self.name.as_str(), "replace"));
         // Its processes were killed, which is a failure.
-        self.forget_failure();
+        let _ = self.forget_failure(&jobs.bus);
     }
 
-    fn forget_failure(&self) {
-        if let Ok(bus) = self.bus() {
-            let _ = self.call(&bus, "ResetFailedUnit", &self.name.as_str());
-        }
-    }
-
-    /// Asks for a job and waits for its end.
-    fn job<B: serde::Serialize + zbus::zvariant::DynamicType>(&self, method: &str, body: &B) -> Result<()> {
-        let bus = self.bus()?;
-        let (send, ends) = mpsc::channel();
-        // systemd tells of jobs only while somebody wants to hear of them.
-        self.call(&bus, "Subscribe", &())?;
-        let rule = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .interface(MANAGER)
-            .and_then(|rule| rule.member("JobRemoved"))
-            .map(zbus::match_rule::Builder::build);
-        let messages = rule
-            .and_then(|rule| MessageIterator::for_match_rule(rule, &bus, None))
-            .map_err(|e| self.failed(e))?;
-        // Nothing else bounds the wait for a message. It ends with the connection.
-        std::thread::spawn(move || {
-            messages
-                .flatten()
-                .filter_map(|m| job_removed(&m))
-                .try_for_each(|end| send.send(end))
-        });
-        let reply = self.call(&bus, method, body)?;
-        let job: OwnedObjectPath = reply.body().deserialize().map_err(|e| self.failed(e))?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (removed, result) = ends
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                .map_err(|_| self.failed(format_args!("{method}: no answer")))?;
-            match result.as_str() {
-                _ if removed != job => {}
-                "done" => return Ok(()),
-                other => return Err(self.failed(format_args!("{method}: the job ended as {other:?}"))),
-            }
-        }
-    }
-
-    fn bus(&self) -> Result<Connection> {
-        let builder = if self.user {
-            connection::Builder::session()
-        } else {
-            connection::Builder::system()
-        };
-        builder
-            .and_then(|builder| builder.method_timeout(PATIENCE).build())
-            .map_err(|e| self.failed(e))
-    }
-
-    fn call<B: serde::Serialize + zbus::zvariant::DynamicType>(
-        &self,
-        bus: &Connection,
-        method: &str,
-        body: &B,
-    ) -> Result<zbus::Message> {
-        bus.call_method(Some(SYSTEMD), PATH, Some(MANAGER), method, body)
-            .map_err(|e| self.failed(e))
+    fn forget_failure(&self, bus: &Bus) -> zbus::Result<()> {
+        bus.call("ResetFailedUnit", &self.name.as_str()).map(drop)
     }
 
     fn failed(&self, what: impl std::fmt::Display) -> Error {
@@ -151,10 +95,9 @@ impl Unit {
     }
 }
 
-/// The job that ended, and how.
-fn job_removed(message: &zbus::Message) -> Option<(OwnedObjectPath, String)> {
-    let (_, job, _, result): (u32, OwnedObjectPath, String, String) = message.body().deserialize().ok()?;
-    Some((job, result))
+/// Whether there is a unit of that name already.
+fn exists(e: &zbus::Error) -> bool {
+    matches!(e, zbus::Error::MethodError(name, ..) if name.as_str() == "org.freedesktop.systemd1.UnitExists")
 }
 
 /// What systemd calls the limits that it knows.
