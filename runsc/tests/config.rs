@@ -77,6 +77,21 @@ fn sysctls() {
 }
 
 /// Who names no user runs as root, as with runc.
+/// What is left out is told: where engines look if they named a log, else on standard error.
+#[test]
+fn what_is_ignored_is_told() {
+    let mut c = Bundle::new("true");
+    c.spec["bogus"] = json!(1);
+    c.spec["process"]["capabilities"] = json!({ "bounding": ["CAP_BOGUS"] });
+    let words = ["bogus: unknown field", "unknown capability \"CAP_BOGUS\""];
+    let told = String::from_utf8(c.runsc(&["run", "c"]).stderr).unwrap();
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    let output = c.runsc(&["--log", "log", "run", "c"]);
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    let told = c.read("log");
+    assert!(told.contains("bogus: unknown field"), "{told}");
+}
+
 #[test]
 fn no_user() {
     let mut b = Bundle::new("id -u; id -g");

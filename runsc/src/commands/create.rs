@@ -100,7 +100,7 @@ fn plan(env: &Env<'_>, args: &CreateArgs) -> Result<(config::Plan, PathBuf)> {
     let dir = bundle.dir.clone();
     let plan = config::plan(&args.id, bundle, env.globals)?;
     for note in &plan.notes {
-        env.log.warn(note);
+        env.log.tell(note);
     }
     Ok((plan, dir))
 }

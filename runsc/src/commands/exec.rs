@@ -108,7 +108,7 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
     }
     for (flag, given) in [("--apparmor", &args.apparmor), ("--process-label", &args.process_label)] {
         if given.is_some() {
-            env.log.warn(&format!("{flag}: without effect in the sandbox"));
+            env.log.tell(&format!("{flag}: without effect in the sandbox"));
         }
     }
     for cap in args
@@ -121,7 +121,7 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
     let (mut process, origin) = base(args, &record)?;
     apply(&mut process, args)?;
     let (spec, notes) = parse(process).map_err(|e| origin.name(&e))?;
-    notes.iter().for_each(|note| env.log.warn(note));
+    notes.iter().for_each(|note| env.log.tell(note));
     let process = spec.process().as_ref().ok_or_else(|| Error::new("no process"))?;
     let cpus = config::cpus(process).map_err(|e| origin.name(&e))?;
     let process = config::process_config(process).map_err(|e| origin.name(&e))?;

@@ -104,7 +104,7 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
     let mut notes = Vec::new();
     cgroup::update(cgroup, &resources, &mut notes).map_err(|e| renamed(&e))?;
     for note in &notes {
-        env.log.warn(&renamed(&Error::new(note)).to_string());
+        env.log.tell(&renamed(&Error::new(note)).to_string());
     }
     if let Some(pids) = resources.pids().as_ref().filter(|pids| pids.limit() != 0) {
         control::update(
