@@ -9,7 +9,7 @@ use sentry::boot::config::ProcessConfig;
 use sentry::boot::control::{Reply, Request};
 
 use super::control::{Connection, closed};
-use super::launch::{message_file, stdio};
+use super::fds::{message_file, null, stdio};
 use super::stub::{self, CONNECTION_FD, Stand, StubMessage, TERMINAL_FD};
 use super::{Terminal, boot::MESSAGE_FD, foreground, preserve, program};
 use crate::commands::Env;
@@ -98,11 +98,7 @@ fn detach(connection: Connection, terminal: Option<OwnedFd>, cgroup: Vec<PathBuf
         exit: false,
         die_with_parent: false,
     })?;
-    let null = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .context(|| "/dev/null")?;
+    let null = null()?;
     let program = program::open()?;
     let mut fds = vec![
         (null.as_fd(), 0),

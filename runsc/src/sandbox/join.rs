@@ -6,20 +6,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::CloneFlags;
 use platform::host::spawn::{Spawn, spawn};
-use rustix::pipe::{PipeFlags, pipe_with};
 use sentry::boot::config::JoinConfig;
 use sentry::boot::control::{Reply, Request};
 
 use super::boot::MESSAGE_FD;
 use super::control::{Connection, closed};
-use super::launch::{self, Launched, connections, message_file, read_to_end, settle, start_gofer, stdio};
+use super::fds::{exit_file, message_file, null, read_to_end, stdio};
+use super::launch::{Launched, create_hooks};
+use super::making::Making;
+use super::spawn::Started;
 use super::stub::{CONNECTION_FD, EXIT_FD, StubMessage, TERMINAL_FD};
-use super::{Start, preserve, processes, program};
+use super::{preserve, processes, program};
 use crate::cgroup;
 use crate::commands::Env;
 use crate::config::{Plan, Wish};
 use crate::error::{Context, Error, Result};
-use crate::state::{Container, Pod, Process, Record};
+use crate::state::{Pod, Process};
 
 /// The pod of that id, whose sandbox must run.
 pub fn find(env: &Env<'_>, id: &str) -> Result<Pod> {
@@ -37,41 +39,13 @@ pub fn find(env: &Env<'_>, id: &str) -> Result<Pod> {
 }
 
 /// Starts the Gofer and the process that stands for the container, and has the Sentry build it.
-pub fn join(
-    env: &Env<'_>,
-    container: &Container,
-    record: &mut Record,
-    start: &Start,
-    plan: Plan,
-    pod: &Pod,
-) -> Result<Launched> {
+pub fn join(making: &mut Making<'_>, plan: Plan, pod: &Pod) -> Result<Launched> {
+    let (env, start) = (making.env, making.start);
     let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
     let image = program::open()?;
-    let mut notes = Vec::new();
-    record.pod = Some(pod.clone());
-    let mut intent = |cgroup: &cgroup::CgroupRecord| {
-        record.cgroup = Some(cgroup.clone());
-        container.write(record)
-    };
-    let mut cgroup = cgroup::create(&plan, env.globals, &mut intent, &mut notes)?;
-    notes.iter().for_each(|note| env.log.tell(note));
-    record.cgroup.clone_from(&cgroup);
-    container.write(record)?;
-
-    let (sentry_ends, gofer_ends) = connections(2)?;
-    let oom = plan.container.process.oom_score_adj;
-    if plan.container.root_readonly && plan.container.root_overlay == sentry::boot::config::Overlay::None {
-        super::places::make(&plan.rootfs, &plan.container.mounts, &plan.container.process.cwd);
-    }
-    let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
-    let (gofer_ready, gofer_ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
-    let pipes = [gofer_ready_write, alive_write];
-    let flags = [start.foreground, launch::keeps_stderr(env, start)];
-    let gofer = start_gofer(env, &image, &plan, gofer_ends, pipes, flags)?;
-    record.gofer = Process::of(gofer.pid());
-    container.write(record)?;
-    launch::begin(env, container, record, &mut cgroup, gofer.pid(), &plan)?;
-    settle(&gofer, cgroup.as_ref(), oom)?;
+    making.record.pod = Some(pod.clone());
+    making.create_group(&plan)?;
+    let gofer = making.spawn_gofer(&image, &plan, 2)?;
 
     let mut fds = stdio(&start.terminal, plan.container.process.console_size)?;
     let connection = Connection::new(&env.store.dir(&pod.id))?;
@@ -79,9 +53,9 @@ pub fn join(
     let stub = Stub {
         connection: &connection,
         terminal: fds.first().filter(|_| start.terminal.is_new()),
-        exit: launch::exit_file(container)?,
+        exit: exit_file(making.container)?,
         message: message_file(&StubMessage {
-            cgroup: cgroup.as_ref().map_or_else(Vec::new, |c| c.dirs.clone()),
+            cgroup: making.record.cgroup.as_ref().map_or_else(Vec::new, |c| c.dirs.clone()),
             terminal: start.terminal.is_new(),
             exit: true,
             die_with_parent: start.foreground,
@@ -89,13 +63,13 @@ pub fn join(
     };
     let stub = stub.spawn(&image)?;
     let process = Process::of(stub.pid()).ok_or_else(|| Error::new("the container's process ended at once"))?;
-    record.sandbox = Some(process);
-    container.write(record)?;
-    settle(&stub, cgroup.as_ref(), oom)?;
-    launch::create_hooks(env, record, &plan.hooks, stub.pid(), gofer.pid())?;
+    making.record.sandbox = Some(process);
+    making.write()?;
+    making.settle(&stub, plan.container.process.oom_score_adj)?;
+    create_hooks(making, &plan.hooks, stub.pid(), gofer.process.pid())?;
 
-    let gofer_pidfd = gofer.release().context(|| "start the gofer")?.1;
-    let trouble = read_to_end(gofer_ready.as_fd())?;
+    let gofer_pidfd = gofer.process.release().context(|| "start the gofer")?.1;
+    let trouble = read_to_end(gofer.ready.as_fd())?;
     if !trouble.is_empty() {
         return Err(Error::new(trouble));
     }
@@ -106,21 +80,21 @@ pub fn join(
         pids_of,
         own_ipc: plan.wishes.ipc == Wish::New,
         own_uts: plan.wishes.uts == Wish::New,
-        own_cgroup: cgroup.is_some(),
+        own_cgroup: making.record.cgroup.is_some(),
     })?;
     let request = Request::Join {
-        gofer: sentry_ends.len(),
+        gofer: gofer.connections.len(),
         extra,
     };
-    let mut donated = vec![config, alive];
-    donated.extend(sentry_ends);
+    let mut donated = vec![config, gofer.alive];
+    donated.extend(gofer.connections);
     donated.append(&mut fds);
     donated.extend(preserved);
     let borrowed: Vec<BorrowedFd<'_>> = donated.iter().map(AsFd::as_fd).collect();
     connection.send(&request, &borrowed)?;
     let mut reply = connection.receive()?.ok_or_else(closed)?;
-    if let (Reply::Nursery { host_pid }, Some(cgroup)) = (&reply, &cgroup) {
-        cgroup::enter(cgroup, processes::host_pid(record, *host_pid)?)?;
+    if let (Reply::Nursery { host_pid }, Some(cgroup)) = (&reply, &making.record.cgroup) {
+        cgroup::enter(cgroup, processes::host_pid(making.record, *host_pid)?)?;
         connection.send(&Request::Placed, &[])?;
         reply = connection.receive()?.ok_or_else(closed)?;
     }
@@ -146,12 +120,8 @@ struct Stub<'a> {
 }
 
 impl Stub<'_> {
-    fn spawn(&self, image: &OwnedFd) -> Result<launch::Started> {
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .context(|| "/dev/null")?;
+    fn spawn(&self, image: &OwnedFd) -> Result<Started> {
+        let null = null()?;
         let mut fds = vec![
             (null.as_fd(), 0),
             (null.as_fd(), 1),

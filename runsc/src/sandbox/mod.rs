@@ -3,17 +3,20 @@
 mod boot;
 pub mod control;
 pub mod exec;
+mod fds;
 mod foreground;
 mod gofer;
 mod jail;
 mod join;
 mod launch;
+mod making;
 mod network;
 mod places;
 mod preserve;
 pub mod processes;
 mod program;
 mod relay;
+mod spawn;
 mod stub;
 mod terminal;
 mod userns;
@@ -37,6 +40,7 @@ use crate::hooks::{self, Stage};
 use crate::log;
 use crate::state::{Container, Phase, Process, Record};
 use launch::Launched;
+use making::Making;
 use view::View;
 
 /// How to start.
@@ -204,12 +208,18 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
     // It takes a tenth of a start, and nobody is given the pid of what runs in the foreground.
     let told = !start.foreground || start.pid_file.is_some();
     let view = if alone && told { View::of(&plan) } else { None };
+    let mut making = Making {
+        env,
+        container,
+        record,
+        start,
+    };
     let launched = match &plan.role {
         Role::Member(id) => {
             let pod = join::find(env, id)?;
-            join::join(env, container, record, start, plan, &pod)?
+            join::join(&mut making, plan, &pod)?
         }
-        Role::Alone | Role::Sandbox => launch::launch(env, container, record, start, plan)?,
+        Role::Alone | Role::Sandbox => launch::launch(&mut making, plan)?,
     };
     launched.wait_ready().map_err(|e| match &record.cgroup {
         Some(cgroup) if cgroup::killed(cgroup) => e.context("out of memory: linux.resources.memory is too little"),
