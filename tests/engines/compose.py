@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import docker
-from common import contains, equal, run, until
+from common import Failed, contains, equal, run, until
 
 APPLICATION = '''
 import http.server, socket
@@ -89,7 +89,11 @@ def check_up(e):
     page = lambda: run("curl", "-s", "http://127.0.0.1:8089/", code=None)
     e.compose("up", "-d", timeout=120)
     until("the page", lambda: page() == "seen 1 times by the-web\n")
-    contains(e.compose("ps"), "Up (healthy)", "127.0.0.1:8089->8000")
+    listed = e.compose("ps")
+    contains(listed, "127.0.0.1:8089->8000")
+    # docker-compose 1 says `Up (healthy)`, 2 says since when.
+    if not re.search(r"Up .*\(healthy\)", listed):
+        raise Failed(f"nothing healthy in {listed!r}")
     equal(page(), "seen 2 times by the-web\n")
     contains(e.compose("logs", "web"), "served")
     # The name is served while containers come and go.
