@@ -124,6 +124,10 @@ pub trait AddressSpace: Send + Sync + fmt::Debug {
         let _ = name;
     }
 
+    /// Has `clock_gettime` of its vDSO make a system call from now on, because its clocks are not the host's. Forks inherit it. None
+    /// of its threads runs guest code.
+    fn divert_clocks(&self, vdso: &Vdso) -> Result<()>;
+
     /// Ends every thread of this address space at once; their contexts then give [`Trap::Gone`].
     fn kill(&self);
 }

@@ -381,6 +381,24 @@ fn the_vdso_tells_the_time_without_a_call() {
     });
 }
 
+#[test]
+fn diverted_clocks_ask_in_forks_too() {
+    let sandbox = Sandbox::new();
+    block_on(async {
+        let (space, mut ctx) = sandbox.load(clock()).await;
+        let vdso = ctx.vdso().expect("the host has one");
+        let mut image = vec![0u8; usize::try_from(vdso.len).unwrap()];
+        platform::host::vm::read(space.host_pid().unwrap(), vdso.base, &mut image);
+        ctx.regs_mut().rax = vdso.base + symbol(&image, "__vdso_clock_gettime");
+        space.divert_clocks(&vdso).unwrap();
+        let (_, mut child) = ctx.fork().await.unwrap();
+        for ctx in [&mut ctx, &mut child] {
+            let (nr, args) = syscall(&mut **ctx).await;
+            assert_eq!((nr, args[0]), (228, 0));
+        }
+    });
+}
+
 /// The value of a dynamic symbol of a 64-bit image whose section headers are there.
 fn symbol(image: &[u8], name: &str) -> u64 {
     let u64_at = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap()) as usize;

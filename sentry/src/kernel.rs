@@ -11,6 +11,7 @@ use crate::executor::Executor;
 use crate::ipc::{Ipc, IpcNamespace};
 use crate::syscalls::Counters;
 use crate::task::{PidNamespace, TaskTable};
+use crate::time::TimeNamespace;
 
 /// All state of the sandbox hangs here; nothing is global but the log.
 pub struct Kernel {
@@ -24,6 +25,8 @@ pub struct Kernel {
     pub root_user_ns: Arc<UserNamespace>,
     /// Futexes, System V and POSIX objects.
     pub ipc: Ipc,
+    /// The time namespace whose clocks are the host's.
+    pub root_time_ns: Arc<TimeNamespace>,
     /// Mounts, the kernel's own file systems, device drivers.
     pub vfs: crate::fs::Vfs,
     /// The first network namespace.
@@ -58,6 +61,7 @@ impl Kernel {
             tasks,
             net: crate::net::NetNamespace::new(0xf000_0000, root_user_ns.clone(), true),
             ipc: Ipc::new(IpcNamespace::new(0xefff_ffff, root_user_ns.clone())),
+            root_time_ns: TimeNamespace::root(0xefff_fffa, root_user_ns.clone()),
             root_user_ns,
             vfs: crate::fs::Vfs::new(),
             kmsg,

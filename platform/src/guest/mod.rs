@@ -13,4 +13,5 @@ pub(crate) mod layout;
 pub(crate) mod memop;
 pub(crate) mod process;
 pub mod procfs;
+mod vdso;
 pub(crate) mod zygote;

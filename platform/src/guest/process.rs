@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use abi::Errno;
 use abi::conv::{size, usize64};
+use abi::errno::Result;
 use abi::regs::PAGE_SIZE;
 use parking_lot::RwLock;
 
@@ -13,7 +15,10 @@ use super::inflight::Inflight;
 use super::layout::{GUEST_END, NAME_BYTES, TITLE_BYTES, TITLE_PAGE};
 use super::procfs::read_file;
 use crate::host::{process, vm};
-use crate::{AddressSpace, PageState};
+use crate::{AddressSpace, PageState, Vdso};
+
+/// More than any vDSO has.
+const MAX_VDSO: u64 = 64 << 10;
 
 /// A guest process as the host sees it: its number, whether it is alive, its memory.
 pub(crate) struct HostProcess {
@@ -101,6 +106,28 @@ impl HostProcess {
         }
     }
 
+    /// Writes wherever something is mapped, whatever its protection; gives how much.
+    fn poke(&self, addr: u64, data: &[u8]) -> usize {
+        let Some(proc_fd) = self.proc_fd() else {
+            return self.with_alive(|pid| vm::write(pid, addr, data)).unwrap_or(0);
+        };
+        self.with_alive(|pid| {
+            let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+            let Ok(mem) = rustix::fs::openat(proc_fd, format!("{pid}/mem"), flags, rustix::fs::Mode::empty()) else {
+                return 0;
+            };
+            let mut done = 0;
+            while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
+                match rustix::io::pwrite(&mem, rest, addr.saturating_add(usize64(done))) {
+                    Ok(n) if n > 0 => done += n,
+                    _ => break,
+                }
+            }
+            done
+        })
+        .unwrap_or(0)
+    }
+
     fn proc_fd(&self) -> Option<BorrowedFd<'_>> {
         self.proc_fd.as_ref().map(|fd| fd.as_fd())
     }
@@ -143,25 +170,18 @@ impl AddressSpace for HostProcess {
     }
 
     fn write_force(&self, addr: u64, data: &[u8]) -> usize {
-        let data = data.get(..in_range(addr, data.len())).unwrap_or_default();
-        let Some(proc_fd) = self.proc_fd() else {
-            return self.write(addr, data);
-        };
-        self.with_alive(|pid| {
-            let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
-            let Ok(mem) = rustix::fs::openat(proc_fd, format!("{pid}/mem"), flags, rustix::fs::Mode::empty()) else {
-                return 0;
-            };
-            let mut done = 0;
-            while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
-                match rustix::io::pwrite(&mem, rest, addr.saturating_add(usize64(done))) {
-                    Ok(n) if n > 0 => done += n,
-                    _ => break,
-                }
-            }
-            done
-        })
-        .unwrap_or(0)
+        self.poke(addr, data.get(..in_range(addr, data.len())).unwrap_or_default())
+    }
+
+    fn divert_clocks(&self, vdso: &Vdso) -> Result<()> {
+        let mut image = vec![0; size(vdso.len.min(MAX_VDSO))];
+        let got = self.with_alive(|pid| vm::read(pid, vdso.base, &mut image));
+        let image = image.get(..got.ok_or(Errno::ESRCH)?).unwrap_or_default();
+        let function = super::vdso::clock_gettime(image).ok_or(Errno::ENOTSUP)?;
+        match self.poke(vdso.base.saturating_add(function), &super::vdso::ASK) {
+            n if n == super::vdso::ASK.len() => Ok(()),
+            _ => Err(Errno::EIO),
+        }
     }
 
     fn host_pid(&self) -> Option<i32> {

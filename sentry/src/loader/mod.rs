@@ -188,7 +188,10 @@ pub async fn commit(cx: &mut Cx, program: &Prepared) -> Result<()> {
     let brk = page_up(end).ok_or(Errno::ENOMEM)?.saturating_add(random_pages(13));
     let code = program.image.code_range();
     let data = program.image.data_range();
-    let vdso = cx.ctx.vdso();
+    // One that cannot be made to show the namespace's clocks is not shown: programs ask then.
+    let shifted = cx.task.ns().time.is_shifted();
+    let right = |vdso: &platform::Vdso| !shifted || mm.aspace().divert_clocks(vdso).is_ok();
+    let vdso = cx.ctx.vdso().filter(right);
     mm.update_layout(|l| {
         l.start_brk = brk;
         l.brk = brk;

@@ -163,6 +163,18 @@ impl Mm {
         })
     }
 
+    /// The clocks that its vDSO shows are to be that namespace's. Nothing runs in it.
+    pub fn follow_time(&self, ns: &crate::time::TimeNamespace) -> Result<()> {
+        if !ns.is_shifted() {
+            // Diverted clocks that need not be tell the right time too.
+            return Ok(());
+        }
+        match self.layout().vdso {
+            Some(vdso) => self.aspace.divert_clocks(&vdso),
+            None => Ok(()),
+        }
+    }
+
     /// The platform's side.
     pub fn aspace(&self) -> &Arc<dyn AddressSpace> {
         &self.aspace

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::executor::Executor;
 use crate::ipc::futex::{self, MATCH_ANY, WaitOn, WakeOp};
 use crate::task::Cx;
+use crate::time::Shifted;
 use crate::time::clock::{Clock, realtime_now};
 use crate::usermem::UserAddr;
 use crate::wait::Blocked;
@@ -38,10 +39,10 @@ fn wake_count(n: u32) -> usize {
     usize::try_from(n.cast_signed()).unwrap_or(0).max(1)
 }
 
-/// A point of a clock as one of `CLOCK_MONOTONIC`.
-fn to_monotonic(at: u64, realtime: bool) -> u64 {
+/// A point of a clock of the guest's as one of the host's `CLOCK_MONOTONIC`.
+fn to_monotonic(cx: &Cx, at: u64, realtime: bool) -> u64 {
     if !realtime {
-        return at;
+        return cx.task.ns().time.on_host(Shifted::Monotonic, at);
     }
     Executor::now().saturating_add(at.saturating_sub(realtime_now()))
 }
@@ -72,7 +73,7 @@ pub(super) async fn sys_futex(
         deadline = Some(if cmd == FUTEX_WAIT {
             Executor::now().saturating_add(ns)
         } else {
-            to_monotonic(ns, realtime)
+            to_monotonic(cx, ns, realtime)
         });
         deadline = cx.deadline(deadline);
     }
@@ -174,7 +175,7 @@ fn futex2_deadline(cx: &Cx, timeout: UserAddr, clockid: i32) -> Result<Option<u6
         _ => return Err(Errno::EINVAL),
     };
     let spec: Timespec = cx.read_obj(timeout)?;
-    Ok(Some(to_monotonic(spec.to_ns().ok_or(Errno::EINVAL)?, realtime)))
+    Ok(Some(to_monotonic(cx, spec.to_ns().ok_or(Errno::EINVAL)?, realtime)))
 }
 
 /// `futex_waitv(2)`

@@ -106,7 +106,8 @@ pub(super) fn sys_uname(cx: &mut Cx, buf: UserAddr) -> SysResult<u64> {
 /// `sysinfo(2)`
 pub(super) fn sys_sysinfo(cx: &mut Cx, info: UserAddr) -> SysResult<u64> {
     let kernel = &cx.task.kernel;
-    let uptime = crate::time::clock::boottime_now() / 1_000_000_000;
+    let uptime = crate::time::clock::boottime_now();
+    let uptime = cx.task.ns().time.shown(crate::time::Shifted::Boottime, uptime) / 1_000_000_000;
     let tasks = kernel.tasks.all_tasks();
     let total = kernel.config.total_memory;
     let mut maps: Vec<_> = tasks.iter().filter_map(|t| t.mm()).collect();

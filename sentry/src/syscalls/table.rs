@@ -67,7 +67,7 @@ table! {
     53 socketpair now net::sys_socketpair(domain, kind, protocol, sv) full "";
     54 setsockopt now net::sys_setsockopt(fd, level, optname, optval, optlen) full "";
     55 getsockopt now net::sys_getsockopt(fd, level, optname, optval, optlen) full "";
-    56 clone wait process::sys_clone(flags, stack, parent_tid, child_tid, tls) partial "no time, cgroup, ipc and network namespaces";
+    56 clone wait process::sys_clone(flags, stack, parent_tid, child_tid, tls) full "";
     57 fork wait process::sys_fork() full "";
     58 vfork wait process::sys_vfork() full "";
     59 execve wait process::sys_execve(path, argv, envp) full "";
@@ -254,7 +254,7 @@ table! {
     269 faccessat now stat::sys_faccessat(dirfd, path, mode) full "";
     270 pselect6 wait poll::sys_pselect6(nfds, readfds, writefds, exceptfds, timeout, sigmask) full "";
     271 ppoll wait poll::sys_ppoll(fds, nfds, tmo, sigmask, sigsetsize) full "";
-    272 unshare now process::sys_unshare(flags) partial "no time, cgroup, ipc and network namespaces";
+    272 unshare now process::sys_unshare(flags) full "";
     273 set_robust_list now misc::sys_set_robust_list(head, len) full "";
     274 get_robust_list now misc::sys_get_robust_list(pid, head_ptr, len_ptr) full "";
     275 splice wait rw::sys_splice(fd_in, off_in, fd_out, off_out, len, flags) full "";
@@ -286,7 +286,7 @@ table! {
     305 clock_adjtime now time::sys_clock_adjtime(clockid, buf) partial "reads only: changes are EPERM";
     306 syncfs now rw::sys_syncfs(fd) full "";
     307 sendmmsg wait net::sys_sendmmsg(fd, msgvec, vlen, flags) full "";
-    308 setns now process::sys_setns(fd, nstype) partial "mount, uts, pid and user namespaces";
+    308 setns now process::sys_setns(fd, nstype) partial "by a pidfd, namespaces are entered one after the other: an error leaves the first ones changed";
     309 getcpu now misc::sys_getcpu(cpu, node) full "";
     310 process_vm_readv now mm::sys_process_vm_readv(pid, lvec, liovcnt, rvec, riovcnt, flags) full "";
     311 process_vm_writev now mm::sys_process_vm_writev(pid, lvec, liovcnt, rvec, riovcnt, flags) full "";
@@ -314,7 +314,7 @@ table! {
     432 fsmount now mount::sys_fsmount(fd, flags, attr_flags) full "";
     433 fspick now mount::sys_fspick(dirfd, path, flags) full "";
     434 pidfd_open now process::sys_pidfd_open(pid, flags) partial "no PIDFD_THREAD";
-    435 clone3 wait process::sys_clone3(args, size) partial "no CLONE_INTO_CGROUP; no time, cgroup, ipc and network namespaces";
+    435 clone3 wait process::sys_clone3(args, size) partial "no CLONE_INTO_CGROUP";
     436 close_range now open::sys_close_range(first, last, flags) full "";
     437 openat2 wait open::sys_openat2(dirfd, path, how, size) full "";
     438 pidfd_getfd now process::sys_pidfd_getfd(pidfd, targetfd, flags) full "";

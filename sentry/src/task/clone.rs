@@ -60,6 +60,9 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
     let threads_max = kernel.tunables.threads_max.count();
     kernel.tasks.lock().check_limit(&cx.task.group.cgroup, threads_max)?;
     let (ctx, mm) = child_thread(cx, spec).await?;
+    if slots.ns.time.id != cx.task.ns().time.id {
+        mm.follow_time(&slots.ns.time)?;
+    }
     let child = match insert(cx, spec, slots, &mm) {
         Ok(child) => child,
         Err(e) => return Err(e.into()),
@@ -154,6 +157,9 @@ fn child_slots(task: &Arc<Task>, spec: &CloneSpec) -> abi::errno::Result<Slots> 
     }
     if flags.intersects(NEW_NAMESPACES) {
         slots.ns = Arc::new(Nsproxy::copy(&task.kernel, &slots.ns, flags, &slots.cred, &slots.fs)?);
+    }
+    if !flags.contains(CloneFlags::VM) && slots.ns.changes_time() {
+        Arc::make_mut(&mut slots.ns).change_time();
     }
     Ok(slots)
 }

@@ -37,6 +37,11 @@ pub(crate) async fn exec(
         task.attr.lock().pdeath_signal = 0;
     }
     task.set_cred(Arc::new(new));
+    let mut ns = task.ns();
+    if ns.changes_time() {
+        Arc::make_mut(&mut ns).change_time();
+        task.set_ns(ns);
+    }
     reset_signals(&task);
     task.kernel.tasks.note_exec(&task);
 

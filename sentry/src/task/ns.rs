@@ -9,6 +9,7 @@ use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::net::NetNamespace;
 use crate::sync::Mutex;
+use crate::time::TimeNamespace;
 
 /// Host and domain name (`uts_namespaces(7)`).
 pub struct UtsNamespace {
@@ -53,6 +54,10 @@ pub struct Nsproxy {
     pub cgroup: Arc<CgroupNamespace>,
     /// Where children get their numbers.
     pub pid_for_children: Arc<PidNamespace>,
+    /// Where the clocks stand.
+    pub time: Arc<TimeNamespace>,
+    /// That of children, and of the task itself once it executes a program.
+    pub time_for_children: Arc<TimeNamespace>,
 }
 
 impl Nsproxy {
@@ -75,6 +80,19 @@ impl Nsproxy {
                 user_ns: kernel.root_user_ns.clone(),
             }),
             pid_for_children: kernel.tasks.root_ns.clone(),
+            time: kernel.root_time_ns.clone(),
+            time_for_children: kernel.root_time_ns.clone(),
         }
+    }
+
+    /// A new memory is in the time namespace for children.
+    pub fn change_time(&mut self) {
+        self.time = self.time_for_children.clone();
+        self.time.enter();
+    }
+
+    /// Whether [`Nsproxy::change_time`] would change anything.
+    pub fn changes_time(&self) -> bool {
+        self.time.id != self.time_for_children.id
     }
 }

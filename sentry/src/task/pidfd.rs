@@ -63,17 +63,20 @@ impl PidFd {
     fn do_ioctl(&self, cx: &mut Cx, cmd: u32, arg: u64) -> SysResult<u64> {
         // `_IOWR(0xff, 11, struct pidfd_info)`, whatever the structure's length.
         const GET_INFO: u32 = 0xc000_ff0b;
-        const NAMESPACES: [(u32, &str); 8] = [
+        const NAMESPACES: [(u32, &str); 10] = [
             (0xff01, "cgroup"),
             (0xff02, "ipc"),
             (0xff03, "mnt"),
             (0xff04, "net"),
             (0xff05, "pid"),
             (0xff06, "pid"),
+            (0xff07, "time"),
+            (0xff08, "time"),
             (0xff09, "user"),
             (0xff0a, "uts"),
         ];
         const PID_FOR_CHILDREN: u32 = 0xff06;
+        const TIME_FOR_CHILDREN: u32 = 0xff08;
         if cmd & 0xc000_ffff == GET_INFO {
             return self.get_info(cx, abi::conv::size(u64::from(cmd >> 16 & 0x3fff)), UserAddr(arg));
         }
@@ -89,6 +92,7 @@ impl PidFd {
         }
         let ns = match cmd {
             PID_FOR_CHILDREN => Namespace::Pid(target.ns().pid_for_children.clone()),
+            TIME_FOR_CHILDREN => Namespace::Time(target.ns().time_for_children.clone()),
             _ => Namespace::of(&target)
                 .into_iter()
                 .find(|ns| ns.name() == *name)

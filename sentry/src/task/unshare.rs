@@ -14,6 +14,7 @@ use crate::fs::FsContext;
 use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::sync::Mutex;
+use crate::time::TimeNamespace;
 
 /// Deepest nesting of pid and of user namespaces.
 const MAX_LEVEL: usize = 32;
@@ -66,12 +67,6 @@ impl Nsproxy {
         if !cred.has_cap(cap::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let missing = flags & CloneFlags::NEWTIME;
-        if !missing.is_empty() {
-            return Err(kernel
-                .counters
-                .missing("clone namespaces", missing.bits(), Errno::EINVAL));
-        }
         let mut new = old.clone();
         if flags.contains(CloneFlags::NEWUTS) {
             new.uts = Arc::new(UtsNamespace {
@@ -98,6 +93,9 @@ impl Nsproxy {
             }
             let id = kernel.unique_id();
             new.pid_for_children = PidNamespace::child(&old.pid_for_children, id, cred.user_ns.clone());
+        }
+        if flags.contains(CloneFlags::NEWTIME) {
+            new.time_for_children = old.time_for_children.child(kernel.unique_id(), cred.user_ns.clone());
         }
         if flags.contains(CloneFlags::NEWNS) {
             new.mnt = old.mnt.copy(kernel, &cred.user_ns, fs)?;
@@ -209,6 +207,8 @@ pub enum Namespace {
     Pid(Arc<PidNamespace>),
     /// `user`
     User(Arc<UserNamespace>),
+    /// `time` and `time_for_children`
+    Time(Arc<TimeNamespace>),
 }
 
 impl Namespace {
@@ -223,6 +223,7 @@ impl Namespace {
             Namespace::Ipc(ns.ipc.clone()),
             Namespace::Cgroup(ns.cgroup.clone()),
             Namespace::Pid(task.pid.ns.clone()),
+            Namespace::Time(ns.time.clone()),
         ]
     }
 
@@ -236,6 +237,7 @@ impl Namespace {
             Namespace::Cgroup(_) => CloneFlags::NEWCGROUP,
             Namespace::Pid(_) => CloneFlags::NEWPID,
             Namespace::User(_) => CloneFlags::NEWUSER,
+            Namespace::Time(_) => CloneFlags::NEWTIME,
         }
     }
 
@@ -249,6 +251,7 @@ impl Namespace {
             Namespace::Cgroup(ns) => ns.id,
             Namespace::Pid(ns) => ns.id,
             Namespace::User(ns) => ns.id,
+            Namespace::Time(ns) => ns.id,
         }
     }
 
@@ -262,6 +265,7 @@ impl Namespace {
             Namespace::Cgroup(_) => "cgroup",
             Namespace::Pid(_) => "pid",
             Namespace::User(_) => "user",
+            Namespace::Time(_) => "time",
         }
     }
 
@@ -275,6 +279,7 @@ impl Namespace {
             Namespace::Cgroup(ns) => &ns.user_ns,
             Namespace::Pid(ns) => &ns.user_ns,
             Namespace::User(ns) => ns,
+            Namespace::Time(ns) => &ns.user_ns,
         }
     }
 
@@ -290,6 +295,10 @@ impl Namespace {
             if task.group.thread_count() > 1 || Arc::strong_count(&task.fs()) > 2 {
                 return Err(Errno::EINVAL);
             }
+        }
+        let alone = || task.group.thread_count() <= 1 && Arc::strong_count(&cx.mm) <= 2;
+        if matches!(self, Namespace::Time(_)) && !alone() {
+            return Err(Errno::EUSERS);
         }
         // A user namespace is entered by what the caller may do there; for the others he also needs his own.
         let own = matches!(self, Namespace::User(_)) || cred.has_cap(cap::SYS_ADMIN);
@@ -329,6 +338,11 @@ impl Namespace {
                     return Err(Errno::EINVAL);
                 }
                 proxy.pid_for_children = ns.clone();
+            }
+            Namespace::Time(ns) => {
+                cx.mm.follow_time(ns)?;
+                proxy.time_for_children = ns.clone();
+                proxy.change_time();
             }
             Namespace::User(ns) => {
                 task.set_cred(Arc::new(Cred {

@@ -3,6 +3,7 @@
 pub mod clock;
 mod cpu_limit;
 pub mod itimer;
+mod namespace;
 pub mod posix;
 pub mod timer;
 pub mod timerfd;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::task::ThreadGroup;
 
 pub use cpu_limit::rlimit_cpu_changed;
+pub use namespace::{Offset, Shifted, TimeNamespace};
 
 /// Interval and POSIX timers of a process. A fork starts with none.
 #[derive(Default)]

@@ -68,6 +68,11 @@ impl<T: Target> Timer<T> {
         self.source.now().unwrap_or(u64::MAX)
     }
 
+    /// Its clock.
+    pub fn source(&self) -> &TimeSource {
+        &self.source
+    }
+
     /// Sets or disarms it; gives the time that was left, with the period.
     pub fn set(&self, setting: Setting) -> (u64, u64) {
         let now = self.now();

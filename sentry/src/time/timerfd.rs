@@ -61,6 +61,11 @@ impl TimerFd {
         old
     }
 
+    /// Its clock.
+    pub fn source(&self) -> &TimeSource {
+        self.timer.source()
+    }
+
     /// Time left and period.
     pub fn get(&self) -> (u64, u64) {
         self.timer.look();

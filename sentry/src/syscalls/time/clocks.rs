@@ -52,6 +52,7 @@ pub(in crate::syscalls) fn sys_clock_gettime(cx: &mut Cx, clockid: i32, tp: User
         cx.task.note_cpu_ns(cx.ctx.cpu_time_ns());
     }
     let now = source.now().ok_or(Errno::EINVAL)?;
+    let now = cx.task.ns().time.shown_by(&source, now);
     cx.write_obj(tp, &Timespec::from_ns(now))?;
     Ok(0)
 }

@@ -67,7 +67,10 @@ pub(in crate::syscalls) async fn sys_clock_nanosleep(
         return relative(cx, ns, remain).await;
     }
     let start = source.now().ok_or(Errno::EINVAL)?;
-    let until = if absolute { ns } else { start.saturating_add(ns) };
+    let until = match absolute {
+        true => cx.task.ns().time.on_host_by(&source, ns),
+        false => start.saturating_add(ns),
+    };
     loop {
         let Some(now) = source.now() else { return Ok(0) };
         let left = until.saturating_sub(now);

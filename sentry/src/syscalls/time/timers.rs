@@ -130,7 +130,7 @@ pub(in crate::syscalls) fn sys_timer_settime(
     let timer = posix::get(&cx.task, timerid)?;
     let at = match value {
         0 => None,
-        value if flags & TIMER_ABSTIME != 0 => Some(value),
+        value if flags & TIMER_ABSTIME != 0 => Some(cx.task.ns().time.on_host_by(timer.source(), value)),
         value => Some(timer.now().saturating_add(value)),
     };
     timer.target.reset();
@@ -209,8 +209,12 @@ pub(in crate::syscalls) fn sys_timerfd_settime(
     let (value, interval) = itimerspec_ns(&spec)?;
     let file = cx.task.files().get(fd)?;
     let timer = timerfd(&file)?;
-    let at = (value > 0).then_some(value);
-    let before = timer.set(at, flags & TFD_TIMER_ABSTIME == 0, interval, flags);
+    let absolute = flags & TFD_TIMER_ABSTIME != 0;
+    let at = (value > 0).then(|| match absolute {
+        true => cx.task.ns().time.on_host_by(timer.source(), value),
+        false => value,
+    });
+    let before = timer.set(at, !absolute, interval, flags);
     if let Some(old) = old.nonnull() {
         cx.write_obj(old, &to_itimerspec(before))?;
     }

@@ -7,7 +7,8 @@ use abi::errno::Result;
 
 use super::Proc;
 use crate::kernel::Kernel;
-use crate::task::Usage;
+use crate::task::{Usage, current};
+use crate::time::Shifted;
 use crate::time::clock::{boottime_now, realtime_now};
 
 const TICK_NS: u64 = 10_000_000;
@@ -327,6 +328,12 @@ fn uptime_ns(kernel: &Kernel) -> u64 {
     boottime_now()
 }
 
+/// As the reader's time namespace has it.
+fn reader_uptime(kernel: &Kernel) -> u64 {
+    let up = uptime_ns(kernel);
+    current().map_or(up, |me| me.ns().time.shown(Shifted::Boottime, up))
+}
+
 pub(super) fn stat(kernel: &Kernel) -> Result<String> {
     let usage = total_usage(kernel);
     let cpus = u64::from(kernel.config.cpus.max(1));
@@ -344,7 +351,7 @@ pub(super) fn stat(kernel: &Kernel) -> Result<String> {
             idle / cpus
         );
     }
-    let boot = realtime_now().saturating_sub(uptime_ns(kernel)) / 1_000_000_000;
+    let boot = realtime_now().saturating_sub(reader_uptime(kernel)) / 1_000_000_000;
     let tasks = kernel.tasks.all_tasks();
     let running = tasks.iter().filter(|t| t.is_running()).count().max(1);
     let _ = write!(
@@ -361,7 +368,7 @@ pub(super) fn uptime(kernel: &Kernel) -> Result<String> {
     let usage = total_usage(kernel);
     let idle = (up * u64::from(kernel.config.cpus.max(1))).saturating_sub(usage.user_ns + usage.system_ns);
     let show = |ns: u64| format!("{}.{:02}", ns / 1_000_000_000, ns % 1_000_000_000 / TICK_NS);
-    Ok(format!("{} {}\n", show(up), show(idle)))
+    Ok(format!("{} {}\n", show(reader_uptime(kernel)), show(idle)))
 }
 
 pub(super) fn loadavg(proc: &Arc<Proc>) -> Result<String> {

@@ -7,9 +7,10 @@ use abi::Errno;
 use abi::errno::Result;
 
 use super::node::{Attr, set_attr};
+use crate::cred::Cred;
 use crate::fs::{File, FileOps, Inode, InodeOps, OpenHow, SeekFrom, SetAttr, Sink, Source, Stat, WriteAt};
 use crate::sync::Mutex;
-use crate::task::Task;
+use crate::task::{Task, current};
 
 /// Longest text that a write takes at once.
 const WRITE_MAX: usize = 1 << 20;
@@ -23,6 +24,12 @@ pub trait Text: Send + Sync + 'static {
     fn write(&self, data: &[u8], pos: u64) -> Result<usize> {
         let _ = (data, pos);
         Err(Errno::EIO)
+    }
+
+    /// Likewise, where it matters who opened the file; none if the kernel did.
+    fn write_as(&self, opener: Option<&Cred>, data: &[u8], pos: u64) -> Result<usize> {
+        let _ = opener;
+        self.write(data, pos)
     }
 
     /// Attributes, where they change.
@@ -86,6 +93,7 @@ impl InodeOps for TextNode {
         self.text.open()?;
         Ok(Arc::new(TextFile {
             text: self.text.clone(),
+            opener: current().map(|task| task.cred()),
             made: Mutex::new(None),
         }))
     }
@@ -115,12 +123,13 @@ pub fn write_text(inode: &Inode, data: &[u8]) -> Result<()> {
     if attr.mode & 0o200 == 0 {
         return Err(Errno::EACCES);
     }
-    text.write(data, 0).map(drop)
+    text.write_as(None, data, 0).map(drop)
 }
 
 /// An open one.
 pub struct TextFile {
     text: Arc<dyn Text>,
+    opener: Option<Arc<Cred>>,
     /// As of the last read from the start.
     made: Mutex<Option<Arc<Vec<u8>>>>,
 }
@@ -150,7 +159,7 @@ impl FileOps for TextFile {
         let mut data = vec![0u8; src.remaining().min(WRITE_MAX)];
         let got = src.take(&mut data)?;
         data.truncate(got);
-        let n = self.text.write(&data, at.pos)?;
+        let n = self.text.write_as(self.opener.as_deref(), &data, at.pos)?;
         src.put_back(got.saturating_sub(n));
         at.end = at.pos.saturating_add(abi::conv::usize64(n));
         Ok(n)

@@ -12,6 +12,7 @@ pub(crate) mod ns;
 mod settings;
 mod stat;
 mod status;
+mod timens;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::errno::Result;
 
-use super::{fd, idmap, limits, list, maps, mem, mounts, ns, settings, stat, status};
+use super::{fd, idmap, limits, list, maps, mem, mounts, ns, settings, stat, status, timens};
 use crate::fs::impls::proc::Proc;
 use crate::fs::{FileType, InodeOps, Path, SuperBlock};
 use crate::task::Task;
@@ -202,6 +202,12 @@ pub(super) static NAMES: &[Name] = &[
         0o644,
         In::Both,
         Kind::Plain(idmap::setgroups, Some(idmap::set_setgroups)),
+    ),
+    name(
+        "timens_offsets",
+        0o644,
+        In::Process,
+        Kind::Other(FileType::Regular, timens::node),
     ),
     name("timers", 0o444, In::Process, Kind::Plain(settings::timers, None)),
     name(

@@ -12,18 +12,18 @@ use crate::fs::{File, FileMode, FileOps, FileType, Inode, InodeOps, Link, OpenFl
 use crate::kernel::Kernel;
 use crate::task::{Namespace, NsFile, Task, may_inspect};
 
-/// Names, and the fixed number of a kind of namespace that the sandbox has one of.
-const NAMES: [(&str, &str, Option<u64>); 10] = [
-    ("cgroup", "cgroup", None),
-    ("ipc", "ipc", None),
-    ("mnt", "mnt", None),
-    ("net", "net", None),
-    ("pid", "pid", None),
-    ("pid_for_children", "pid", None),
-    ("time", "time", Some(0xefff_fffa)),
-    ("time_for_children", "time", Some(0xefff_fffa)),
-    ("user", "user", None),
-    ("uts", "uts", None),
+/// Names, and kinds of namespaces.
+const NAMES: [(&str, &str); 10] = [
+    ("cgroup", "cgroup"),
+    ("ipc", "ipc"),
+    ("mnt", "mnt"),
+    ("net", "net"),
+    ("pid", "pid"),
+    ("pid_for_children", "pid"),
+    ("time", "time"),
+    ("time_for_children", "time"),
+    ("user", "user"),
+    ("uts", "uts"),
 ];
 
 struct Links {
@@ -44,7 +44,7 @@ pub(super) fn dir(proc: &Arc<Proc>, sb: &Arc<SuperBlock>, task: &Arc<Task>, ino:
 
 /// A namespace as a file: its number is the inode's.
 struct NsNode {
-    ns: Option<Namespace>,
+    ns: Namespace,
     id: u64,
 }
 
@@ -56,10 +56,7 @@ impl InodeOps for NsNode {
     }
 
     fn open(&self, _inode: &Arc<Inode>, _how: &OpenHow) -> Result<Arc<dyn FileOps>> {
-        Ok(match &self.ns {
-            Some(ns) => Arc::new(NsFile { ns: ns.clone() }),
-            None => Arc::new(OnlyOne),
-        })
+        Ok(Arc::new(NsFile { ns: self.ns.clone() }))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -70,43 +67,28 @@ impl InodeOps for NsNode {
 /// An open file of a namespace, as opening its link gives.
 pub(crate) fn ns_file(kernel: &Kernel, ns: Namespace) -> Arc<File> {
     let (id, kind) = (ns.id(), ns.name());
-    let node = NsNode {
-        ns: Some(ns.clone()),
-        id,
-    };
+    let node = NsNode { ns: ns.clone(), id };
     let mnt = &kernel.vfs.anon.inode;
     let inode = Inode::new(Box::new(node), mnt.sb.clone(), id, FileType::Regular);
     let path = Path::new_unnamed(mnt, inode, format!("{kind}:[{id}]").as_bytes());
     File::new(Arc::new(NsFile { ns }), path, FileMode::READ, OpenFlags::LARGEFILE)
 }
 
-/// A namespace of a kind that the sandbox has one of: it keeps nothing alive.
-struct OnlyOne;
-
-impl FileOps for OnlyOne {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-fn find(task: &Task, file: &str, kind: &str, fixed: Option<u64>) -> (u64, Option<Namespace>) {
-    if let Some(id) = fixed {
-        return (id, None);
-    }
-    let ns = match file {
-        "pid_for_children" => Some(Namespace::Pid(task.ns().pid_for_children.clone())),
-        _ => Namespace::of(task).into_iter().find(|n| n.name() == kind),
-    };
-    match ns {
-        Some(ns) => (ns.id(), Some(ns)),
-        None => (task.ns().net.id, None),
+fn find(task: &Task, file: &str, kind: &str) -> Result<Namespace> {
+    match file {
+        "pid_for_children" => Ok(Namespace::Pid(task.ns().pid_for_children.clone())),
+        "time_for_children" => Ok(Namespace::Time(task.ns().time_for_children.clone())),
+        _ => {
+            let mut all = Namespace::of(task).into_iter();
+            all.find(|n| n.name() == kind).ok_or(Errno::ENOENT)
+        }
     }
 }
 
 impl Dynamic for Links {
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>> {
         let found = NAMES.iter().enumerate().find(|(_, n)| n.0.as_bytes() == name);
-        let (index, &(file, kind, fixed)) = found.ok_or(Errno::ENOENT)?;
+        let (index, &(file, kind)) = found.ok_or(Errno::ENOENT)?;
         let task = self.task.clone();
         let kernel = self.proc.kernel.clone();
         let leads = move |me: &Arc<Task>| {
@@ -114,7 +96,8 @@ impl Dynamic for Links {
             if !may_inspect(me, &task) {
                 return Err(Errno::EACCES);
             }
-            let (id, ns) = find(&task, file, kind, fixed);
+            let ns = find(&task, file, kind)?;
+            let id = ns.id();
             let mnt = &kernel.vfs.anon.inode;
             let inode = Inode::new(Box::new(NsNode { ns, id }), mnt.sb.clone(), id, FileType::Regular);
             Ok(Link::Jump(Path::new_unnamed(

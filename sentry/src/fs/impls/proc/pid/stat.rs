@@ -8,7 +8,8 @@ use abi::errno::Result;
 
 use super::{Proc, check_access};
 use crate::signal::{SIG_DFL, SIG_IGN, Signal};
-use crate::task::{Resource, Task, ThreadGroup};
+use crate::task::{Resource, Task, ThreadGroup, current};
+use crate::time::Shifted;
 
 /// Nanoseconds of a clock tick.
 const TICK_NS: u64 = 10_000_000;
@@ -46,10 +47,11 @@ pub(super) fn dispositions(group: &ThreadGroup) -> (u64, u64) {
     (ignored, caught)
 }
 
-/// Start time on `CLOCK_BOOTTIME`.
+/// Start time on `CLOCK_BOOTTIME`, as the reader has it.
 fn start_ns(task: &Task) -> u64 {
     let asleep = crate::time::clock::boottime_now().saturating_sub(crate::executor::Executor::now());
-    task.group.start_ns.saturating_add(asleep)
+    let start = task.group.start_ns.saturating_add(asleep);
+    current().map_or(start, |me| me.ns().time.shown(Shifted::Boottime, start))
 }
 
 pub(super) fn stat(proc: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
