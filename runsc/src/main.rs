@@ -26,6 +26,7 @@ use log::Log;
 const FAILED: i32 = 1;
 
 fn main() -> ExitCode {
+    read_auxv();
     // The two halves of a sandbox are this same program, started with donated descriptors and no command line to parse.
     let code = match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("boot") => sandbox::boot_main(),
@@ -34,6 +35,14 @@ fn main() -> ExitCode {
         _ => command_line(),
     };
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(255))
+}
+
+/// The auxiliary vector is wanted later, for the guest's and for clocks, where there is no /proc to read it from: before
+/// Linux 6.4 there is no call that gives it.
+fn read_auxv() {
+    if std::path::Path::new("/proc/self/auxv").exists() {
+        let _ = rustix::param::linux_hwcap();
+    }
 }
 
 fn command_line() -> i32 {
