@@ -10,8 +10,9 @@ use crate::error::{Context, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     mount: PathBuf,
-    /// This process's group in it, relative to `mount`.
-    own: PathBuf,
+    /// The group that relative paths begin at, relative to `mount`: v1: this process's. v2: the one above, as a group
+    /// with processes in it cannot divide what it has.
+    base: PathBuf,
     /// v1: its controllers. v2: those that can be had.
     controllers: Vec<String>,
     pub v2: bool,
@@ -35,17 +36,24 @@ impl Hierarchy {
     pub fn directory(&self, wanted: &Path) -> PathBuf {
         match wanted.strip_prefix("/") {
             Ok(rest) => self.mount.join(rest),
-            Err(_) => self.mount.join(&self.own).join(wanted),
+            Err(_) => self.mount.join(&self.base).join(wanted),
         }
     }
 
-    /// v2: lets groups below `dir` have the controllers. What cannot be delegated shows when a limit is written.
+    /// v2: lets a group, as each one above it, have the controllers. What cannot be delegated shows when a limit is written.
     pub fn delegate(&self, dir: &Path) {
         if !self.v2 {
             return;
         }
-        for controller in &self.controllers {
-            let _ = fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
+        let above = dir.ancestors().skip(1).take_while(|above| self.holds(above));
+        for above in above.collect::<Vec<_>>().into_iter().rev() {
+            let file = above.join("cgroup.subtree_control");
+            let has = fs::read_to_string(&file).unwrap_or_default();
+            for controller in &self.controllers {
+                if !has.split_whitespace().any(|c| c == controller) {
+                    let _ = fs::write(&file, format!("+{controller}"));
+                }
+            }
         }
     }
 
@@ -125,13 +133,15 @@ fn parse(mounts: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> V
             };
             mine.then_some(path)
         });
-        // In a container the hierarchy's mount may begin at the process's own group.
-        let own = Path::new(group.unwrap_or("/"));
+        // In a container the hierarchy's mount may begin at the process's own group. One outside of what its cgroup
+        // namespace shows has steps up in its path.
+        let own = Path::new(group.filter(|path| !path.starts_with("/..")).unwrap_or("/"));
         let own = own.strip_prefix(root).unwrap_or(own);
-        let own = own.strip_prefix("/").unwrap_or(own).to_owned();
+        let own = own.strip_prefix("/").unwrap_or(own);
+        let base = if v2 { own.parent().unwrap_or(own) } else { own };
         found.push(Hierarchy {
             mount,
-            own,
+            base: base.to_owned(),
             controllers,
             v2,
         });
@@ -170,9 +180,14 @@ mod tests {
         let mounts = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let found = parse(mounts, "0::/init.scope\n", |_| "cpu memory pids\n".to_owned());
         assert!(found.len() == 1 && found[0].v2 && found[0].has("pids"));
-        assert_eq!(
-            found[0].directory(Path::new("x")),
-            Path::new("/sys/fs/cgroup/init.scope/x")
-        );
+        let directory = |own: &str| parse(mounts, own, |_| "cpu\n".to_owned())[0].directory(Path::new("x"));
+        for (own, wanted) in [
+            ("0::/init.scope\n", "/sys/fs/cgroup/x"),
+            ("0::/\n", "/sys/fs/cgroup/x"),
+            ("0::/user.slice/a.scope\n", "/sys/fs/cgroup/user.slice/x"),
+            ("0::/../../b\n", "/sys/fs/cgroup/x"),
+        ] {
+            assert_eq!(directory(own), Path::new(wanted), "{own}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
@@ -22,6 +23,8 @@ pub(super) struct Limit {
     pub(super) value: String,
     /// Without effect on safety when the host lacks the file.
     optional: bool,
+    /// Serves where the group does not have this one.
+    instead_of: Option<&'static str>,
 }
 
 impl Limit {
@@ -38,12 +41,18 @@ impl Limit {
             file: file.into(),
             value,
             optional,
+            instead_of: None,
         }
+    }
+
+    /// Whether it divides what groups have, which threads in one group's tree cannot do.
+    pub(super) fn is_of_a_domain(&self) -> bool {
+        !["cpu", "cpuset", "pids"].contains(&self.controller)
     }
 }
 
 /// All limits, in the words of the hierarchy that has each one's controller; beside v1 hierarchies, v2 has some.
-pub(super) fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Vec<Limit> {
+pub(super) fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<Vec<Limit>> {
     let in_v2 = |limit: &Limit| {
         let home = hierarchies.iter().find(|h| h.has(limit.controller));
         home.map_or_else(|| hierarchies.iter().all(|h| h.v2), |h| h.v2)
@@ -51,7 +60,28 @@ pub(super) fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy]) ->
     let mut list = limits(resources, false);
     list.retain(|limit| !in_v2(limit));
     list.extend(limits(resources, true).into_iter().filter(|limit| in_v2(limit)));
-    list
+    let place = |controller: &str| hierarchies.iter().zip(dirs).find(|(h, _)| h.v2 && h.has(controller));
+    if let (Some((_, dir)), Some(memory)) = (place("memory"), resources.memory())
+        && let Some(swap) = super::combined::swap(memory, Some(dir))?
+    {
+        list.push(Limit::new("memory.swap", "memory", "memory.swap.max", swap, true));
+    }
+    if let (Some((_, dir)), Some(cpu)) = (place("cpu"), resources.cpu())
+        && let Some(max) = super::combined::cpu(cpu, Some(dir))
+    {
+        list.push(Limit::new("cpu.quota", "cpu", "cpu.max", max, false));
+        // Not more than the quota.
+        let burst = cpu.burst().map(|b| b.to_string());
+        list.extend(burst.map(|burst| Limit::new("cpu.burst", "cpu", "cpu.max.burst", burst, true)));
+    }
+    Ok(list)
+}
+
+/// `unified` too as limits: they are written as they are, but systemd has to be told of them.
+pub(super) fn with_unified(mut limits: Vec<Limit>, resources: &LinuxResources) -> Vec<Limit> {
+    let raw = resources.unified().iter().flatten();
+    limits.extend(raw.map(|(file, value)| Limit::new("unified", "", file.clone(), raised(file, value), false)));
+    limits
 }
 
 /// Whether anything is limited that needs a group.
@@ -60,6 +90,16 @@ pub fn limits_something(resources: &LinuxResources) -> bool {
         || !limits(resources, true).is_empty()
         || resources.unified().is_some()
         || resources.devices().as_ref().is_some_and(|rules| !rules.is_empty())
+}
+
+/// Most tasks of the guest, where that is given: a negative number stands for any number of them.
+pub fn pids_limit(resources: &LinuxResources) -> Option<i64> {
+    let raw = resources.unified().as_ref().and_then(|files| files.get("pids.max"));
+    match raw.map(|text| text.trim()) {
+        Some("max") => Some(-1),
+        Some(text) => text.parse().ok(),
+        None => resources.pids().map(|pids| pids.limit()).filter(|limit| *limit != 0),
+    }
 }
 
 /// Writes all limits.
@@ -71,7 +111,7 @@ pub fn apply(
 ) -> Result<()> {
     super::devices::apply(resources, hierarchies, dirs)?;
     let mut again = Vec::new();
-    for limit in for_host(resources, hierarchies) {
+    for limit in for_host(resources, hierarchies, dirs)? {
         let place = hierarchies.iter().zip(dirs).find(|(h, _)| h.has(limit.controller));
         let Some((_, dir)) = place else {
             if !limit.optional {
@@ -82,6 +122,9 @@ pub fn apply(
             }
             continue;
         };
+        if limit.instead_of.is_some_and(|file| dir.join(file).exists()) {
+            continue;
+        }
         if write(dir, &limit).is_err() {
             again.push((dir, limit));
         }
@@ -108,7 +151,7 @@ pub fn apply(
                 "config.json: linux.resources.unified: {file:?} is no file of a cgroup"
             )));
         }
-        fs::write(dir.join(file), value).map_err(|e| {
+        put(dir, file, &raised(file, value)).map_err(|e| {
             Error::new(format!(
                 "config.json: linux.resources.unified.{file}: {value:?}: {}",
                 words(&e)
@@ -118,8 +161,30 @@ pub fn apply(
     Ok(())
 }
 
+/// The value of a file that `unified` names: the number of threads is the guest's there too.
+fn raised(file: &str, value: &str) -> String {
+    match (file, value.trim().parse::<i64>()) {
+        ("pids.max", Ok(limit)) => limit.saturating_add(OWN_THREADS).to_string(),
+        _ => value.trim().to_owned(),
+    }
+}
+
+/// Writes to a file that is there: to make one is a question of permission, not of its name.
+fn put(dir: &Path, file: &str, value: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(dir.join(file))?;
+    file.write_all(value.as_bytes())
+}
+
 fn write(dir: &Path, limit: &Limit) -> Result<()> {
-    match fs::write(dir.join(limit.file.as_ref()), &limit.value) {
+    match put(dir, limit.file.as_ref(), &limit.value) {
+        Err(e) if !limit.optional && e.kind() == ErrorKind::NotFound => Err(Error::new(format!(
+            "config.json: linux.resources.{}: {}: the group {} has no {}: is the {} controller passed on to it?",
+            limit.field,
+            limit.value,
+            dir.display(),
+            limit.file,
+            limit.controller
+        ))),
         Err(e) if !limit.optional => Err(Error::new(format!(
             "config.json: linux.resources.{}: {} to {}: {}",
             limit.field,
@@ -146,6 +211,7 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
             _ => v.to_string(),
         })
     };
+    // What v2 makes of two fields each is added where the group is known: `for_host`.
     if let Some(memory) = resources.memory() {
         let (limit, swap) = (memory.limit(), memory.swap());
         if v2 {
@@ -157,14 +223,6 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
                 bytes(memory.reservation()),
                 true,
             );
-            // v1 counts both together, v2 the swap alone.
-            let alone = match (swap, limit) {
-                (Some(swap), Some(limit)) if swap > 0 && limit > 0 => {
-                    Some(swap.saturating_sub(limit).max(0).to_string())
-                }
-                (swap, _) => bytes(swap.filter(|s| *s < 0)),
-            };
-            add("memory.swap", "memory", "memory.swap.max", alone, true);
         } else {
             add("memory.limit", "memory", "memory.limit_in_bytes", bytes(limit), false);
             add(
@@ -212,13 +270,6 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
             // The kernel's own formula for 2..262144 to 1..10000.
             let weight = |s: u64| (1 + s.clamp(2, 262_144).saturating_sub(2) * 9999 / 262_142).to_string();
             add("cpu.shares", "cpu", "cpu.weight", shares.map(weight), true);
-            let max = (period.is_some() || quota.is_some()).then(|| {
-                let quota = quota.filter(|q| *q > 0).map_or("max".to_owned(), |q| q.to_string());
-                format!("{quota} {}", period.unwrap_or(100_000))
-            });
-            add("cpu.quota", "cpu", "cpu.max", max, false);
-            let burst = cpu.burst().map(|b| b.to_string());
-            add("cpu.burst", "cpu", "cpu.max.burst", burst, true);
         } else {
             add("cpu.shares", "cpu", "cpu.shares", shares.map(|s| s.to_string()), true);
             add(
@@ -266,6 +317,13 @@ fn limits(resources: &LinuxResources, v2: bool) -> Vec<Limit> {
         for (controller, file) in files {
             add("blockIO.weight", controller, file, Some(weight.to_string()), true);
         }
+        if v2 {
+            // 10..1000 as 1..10000.
+            let scaled = 1 + u64::from(weight.clamp(10, 1000).saturating_sub(10)) * 9999 / 990;
+            let mut limit = Limit::new("blockIO.weight", "io", "io.weight", scaled.to_string(), true);
+            limit.instead_of = Some("io.bfq.weight");
+            list.push(limit);
+        }
     }
     list.extend(super::rare::limits(resources, v2));
     list
@@ -290,8 +348,6 @@ mod tests {
         assert!(v1.contains(&("memory.memsw.limit_in_bytes".into(), "1500".into())));
         assert!(v1.contains(&("cpu.cfs_quota_us".into(), "50000".into())));
         let v2 = of(json, true);
-        assert!(v2.contains(&("memory.swap.max".into(), "500".into())));
-        assert!(v2.contains(&("cpu.max".into(), "50000 100000".into())));
         assert!(v2.contains(&("cpu.weight".into(), "39".into())));
         assert!(
             of(
@@ -300,6 +356,18 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn tasks_of_the_guest() {
+        let of = |json| pids_limit(&serde_json::from_value(json).unwrap());
+        assert_eq!(of(serde_json::json!({ "pids": { "limit": 7 } })), Some(7));
+        assert_eq!(of(serde_json::json!({ "pids": { "limit": 0 } })), None);
+        assert_eq!(of(serde_json::json!({ "unified": { "pids.max": " 9\n" } })), Some(9));
+        assert_eq!(of(serde_json::json!({ "unified": { "pids.max": "max" } })), Some(-1));
+        assert_eq!(raised("pids.max", "9"), (9 + OWN_THREADS).to_string());
+        assert_eq!(raised("pids.max", "max"), "max");
+        assert_eq!(raised("memory.max", "9"), "9");
     }
 
     #[test]
@@ -327,6 +395,7 @@ mod tests {
         let v2 = of(json, true);
         assert!(v2.contains(&("io.max".into(), "8:0 rbps=1000".into())));
         assert!(v2.contains(&("hugetlb.2MB.max".into(), "4096".into())));
-        assert!(v2.contains(&("cpu.max.burst".into(), "10".into())));
+        let weight = of(serde_json::json!({ "blockIO": { "weight": 500 } }), true);
+        assert!(weight.contains(&("io.weight".into(), "4950".into())), "{weight:?}");
     }
 }

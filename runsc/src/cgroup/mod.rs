@@ -4,6 +4,7 @@
 //! A controller that the host does not have is noted, not fatal, as long as nothing was to be limited by it.
 
 mod bus;
+mod combined;
 pub mod devices;
 mod hierarchy;
 mod limits;
@@ -11,6 +12,7 @@ mod oom;
 mod rare;
 mod stats;
 mod systemd;
+mod threads;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -26,6 +28,7 @@ use crate::error::{Context, Error, Result};
 use hierarchy::Hierarchy;
 #[cfg(test)]
 pub use limits::limits_something;
+pub use limits::pids_limit;
 pub use oom::{Oom, killed};
 pub use stats::stats;
 
@@ -62,11 +65,16 @@ pub fn create(
     if disabled || plan.cgroups_path.is_none() && !limited {
         return Ok(None);
     }
-    let wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd())?;
+    let mut wanted = path(plan.cgroups_path.as_deref(), &plan.container.id, globals.systemd())?;
     let hierarchies = hierarchy::find()?;
+    let by_systemd = globals.systemd() && systemd::runs();
+    let of_user = if by_systemd { systemd::group_of_user()? } else { None };
+    if let Some(group) = &of_user {
+        wanted = group.join(wanted.strip_prefix("/").unwrap_or(&wanted));
+    }
     let mut record = intended(&hierarchies, &wanted);
-    if globals.systemd() && systemd::runs() {
-        record.unit = unit(&wanted, globals.is_rootless());
+    if by_systemd {
+        record.unit = unit(&wanted, of_user.is_some());
     } else if globals.systemd() {
         notes.push("--systemd-cgroup: systemd does not run here: groups are made as it names them".to_owned());
     }
@@ -135,6 +143,7 @@ fn fill(
     for (hierarchy, dir) in hierarchies.iter().zip(&record.dirs) {
         make(hierarchy, dir)?;
     }
+    threads::allow(resources, hierarchies, &record.dirs)?;
     if let Some(resources) = resources {
         limits::apply(resources, hierarchies, &record.dirs, notes)?;
     }
@@ -151,7 +160,10 @@ pub fn begin(
 ) -> Result<()> {
     let Some(unit) = &record.unit else { return Ok(()) };
     let (hierarchies, trackers): (Vec<_>, Vec<_>) = hierarchy::all()?.into_iter().partition(Hierarchy::limits);
-    let limits = resources.map_or_else(Vec::new, |r| limits::for_host(r, &hierarchies));
+    let limits = match resources {
+        Some(resources) => told(resources, &hierarchies, &record.dirs)?,
+        None => Vec::new(),
+    };
     unit.start(pid, &limits)?;
     fill(record, &hierarchies, resources, notes)?;
     // A hierarchy by which it follows processes limits nothing; the others must be in there as well.
@@ -184,11 +196,19 @@ pub fn update(record: &CgroupRecord, resources: &LinuxResources, notes: &mut Vec
     let dir = |h: &Hierarchy| record.dirs.iter().find(|dir| h.holds(dir)).cloned();
     hierarchies.retain(|h| dir(h).is_some());
     let dirs: Vec<PathBuf> = hierarchies.iter().filter_map(dir).collect();
+    // A limit of memory and swap together takes both from what is in force now.
+    let told = told(resources, &hierarchies, &dirs)?;
     limits::apply(resources, &hierarchies, &dirs, notes)?;
-    match &record.unit {
-        Some(unit) => unit.update(&limits::for_host(resources, &hierarchies)),
-        None => Ok(()),
-    }
+    let Some(unit) = &record.unit else { return Ok(()) };
+    unit.update(&told)?;
+    // systemd has its own idea of some files.
+    limits::apply(resources, &hierarchies, &dirs, &mut Vec::new())
+}
+
+/// What systemd is told.
+fn told(resources: &LinuxResources, hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<Vec<limits::Limit>> {
+    let limits = limits::for_host(resources, hierarchies, dirs)?;
+    Ok(limits::with_unified(limits, resources))
 }
 
 /// Moves a process in.
@@ -237,7 +257,7 @@ fn has_groups(dir: &Path) -> bool {
         .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
-/// The group's path: absolute ones begin at a hierarchy's top, others at this process's own group.
+/// The group's path: absolute ones begin at a hierarchy's top, others near this process's own group.
 fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
     let text = match wanted {
         None if systemd => return path(Some(&format!(":runsc:{id}")), id, systemd),
@@ -250,11 +270,16 @@ fn path(wanted: Option<&str>, id: &str, systemd: bool) -> Result<PathBuf> {
                     "config.json: linux.cgroupsPath: {text:?}: want slice:prefix:name"
                 )));
             };
-            let slice = if slice.is_empty() { "system.slice" } else { slice };
-            // A name that is a slice of its own has no scope; "-" in a slice's name are steps of the tree.
-            let last = if name.ends_with(".slice") {
-                name.to_owned()
-            } else if prefix.is_empty() {
+            let slice = match slice {
+                "" if bus::user().is_some() => "user.slice",
+                "" => "system.slice",
+                slice => slice,
+            };
+            // A name that is a slice of its own has no scope, and lies where that name says.
+            if name.ends_with(".slice") {
+                return Ok(slice_path(name)?.into());
+            }
+            let last = if prefix.is_empty() {
                 format!("{name}.scope")
             } else {
                 format!("{prefix}-{name}.scope")
@@ -313,15 +338,13 @@ fn make(hierarchy: &Hierarchy, dir: &Path) -> Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|d| !d.exists()).collect();
     for dir in missing.into_iter().rev() {
         let what = || format!("cgroup {}", dir.display());
-        if let Some(parent) = dir.parent() {
-            hierarchy.delegate(parent);
-        }
         match fs::create_dir(dir) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
             other => other.context(what)?,
         }
         hierarchy.inherit_cpuset(dir).context(what)?;
     }
+    hierarchy.delegate(dir);
     Ok(())
 }
 
@@ -344,6 +367,10 @@ mod tests {
         assert_eq!(
             path(Some("user-7.slice:docker:x"), "i", true).unwrap().to_str(),
             Some("/user.slice/user-7.slice/docker-x.scope")
+        );
+        assert_eq!(
+            path(Some("system.slice:cri:a-b.slice"), "i", true).unwrap().to_str(),
+            Some("/a.slice/a-b.slice")
         );
         assert!(path(Some("a--b.slice:cri:x"), "i", true).is_err());
         assert!(path(Some("/a/../../b"), "i", false).is_err());

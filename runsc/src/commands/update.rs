@@ -106,12 +106,8 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
     for note in &notes {
         env.log.tell(&renamed(&Error::new(note)).to_string());
     }
-    if let Some(pids) = resources.pids().as_ref().filter(|pids| pids.limit() != 0) {
-        control::update(
-            &env.store.sandbox_dir(&record),
-            &args.id,
-            u64::try_from(pids.limit()).ok(),
-        )?;
+    if let Some(limit) = cgroup::pids_limit(&resources) {
+        control::update(&env.store.sandbox_dir(&record), &args.id, u64::try_from(limit).ok())?;
     }
     Ok(0)
 }

@@ -39,9 +39,8 @@ pub struct Plan {
 impl Plan {
     /// Most tasks of the guest.
     pub fn pids_limit(&self) -> Option<u64> {
-        let pids = self.resources.as_ref().and_then(|r| r.pids().as_ref());
-        pids.and_then(|p| u64::try_from(p.limit()).ok())
-            .filter(|limit| *limit > 0)
+        let limit = self.resources.as_ref().and_then(crate::cgroup::pids_limit)?;
+        u64::try_from(limit).ok()
     }
 }
 
