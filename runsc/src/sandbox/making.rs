@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use sentry::boot::config::Overlay;
 
 use super::fds::{connections, keeps_stderr};
 use super::spawn::{Started, start_gofer};
@@ -50,9 +49,7 @@ impl Making<'_> {
 
     /// Starts the Gofer in the group. Its pid is on record before it does anything.
     pub fn spawn_gofer(&mut self, image: &OwnedFd, plan: &Plan, count: u32) -> Result<OwnGofer> {
-        if plan.container.root_readonly && plan.container.root_overlay == Overlay::None {
-            places::make(&plan.rootfs, &plan.container.mounts, &plan.container.process.cwd);
-        }
+        places::make(&plan.rootfs, &plan.container);
         let (sentry_ends, gofer_ends) = connections(count)?;
         let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
         let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;

@@ -6,31 +6,49 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use sentry::boot::config::{MountConfig, MountKind};
+use sentry::boot::config::{ContainerConfig, MountConfig, MountKind, Overlay};
+use sentry::fs::impls::dev::DEFAULT_DEVICES;
 
 /// Makes what is missing, the working directory too. What cannot be made is left to the Sentry, which says what it could not
 /// mount.
-pub fn make(rootfs: &Path, mounts: &[MountConfig], cwd: &str) {
+pub fn make(rootfs: &Path, container: &ContainerConfig) {
+    if !container.root_readonly || container.root_overlay != Overlay::None {
+        return;
+    }
+    let mounts = &container.mounts;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(root) = rustix::fs::open(rootfs, flags, Mode::empty()) else {
         return;
     };
     let root = File::from(root);
-    let cwd = Path::new(cwd);
-    if !mounts.iter().any(|mount| cwd.starts_with(&mount.destination)) {
-        let _ = place_in(&root, cwd, false);
-    }
+    let make = |place: &Path, file| {
+        if !covered(place, mounts.iter()) {
+            let _ = place_in(&root, place, file);
+        }
+    };
+    make(Path::new(&container.process.cwd), false);
     for (i, mount) in mounts.iter().enumerate() {
-        let place = Path::new(&mount.destination);
-        // Within another mount, which may be writable, and whose content is not known here.
-        let covered = mounts
-            .iter()
-            .take(i)
-            .any(|earlier| place != Path::new(&earlier.destination) && place.starts_with(&earlier.destination));
-        if !covered {
-            let _ = place_in(&root, place, matches!(mount.kind, MountKind::Bind { file: true, .. }));
+        let earlier = mounts.iter().take(i);
+        if !covered(
+            Path::new(&mount.destination),
+            earlier.filter(|e| e.destination != mount.destination),
+        ) {
+            let file = matches!(mount.kind, MountKind::Bind { file: true, .. });
+            let _ = place_in(&root, Path::new(&mount.destination), file);
         }
     }
+    // No node stands there on the host: the guest's are mounted on these files.
+    for (name, ..) in DEFAULT_DEVICES {
+        make(&Path::new("/dev").join(name), true);
+    }
+    for device in &container.devices {
+        make(Path::new(&device.path), true);
+    }
+}
+
+/// Whether it is within a mount, which may be writable, and whose content is not known here.
+fn covered<'a>(place: &Path, mut mounts: impl Iterator<Item = &'a MountConfig>) -> bool {
+    mounts.any(|mount| place.starts_with(&mount.destination))
 }
 
 fn place_in(root: &File, place: &Path, file: bool) -> rustix::io::Result<()> {

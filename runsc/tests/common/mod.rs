@@ -41,14 +41,29 @@ impl Bundle {
         self.spec["mounts"].as_array_mut().unwrap().push(mount);
     }
 
+    /// Has a root of its own, with busybox and its shell.
+    pub fn own_root(&mut self) {
+        fs::create_dir_all(self.path("rootfs/bin")).unwrap();
+        fs::copy("/bin/busybox", self.path("rootfs/bin/busybox")).unwrap();
+        std::os::unix::fs::symlink("busybox", self.path("rootfs/bin/sh")).unwrap();
+        self.spec["root"]["path"] = json!("rootfs");
+    }
+
     /// `runsc` with its root under an overlay in memory, and the configuration as it is now.
     pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.plain(&["--overlay2=root:memory"]);
+        command.args(args);
+        command
+    }
+
+    /// The same, without the overlay.
+    pub fn plain(&self, args: &[&str]) -> Command {
         fs::write(self.path("config.json"), self.spec.to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
         command
             .arg("--root")
             .arg(self.path("state"))
-            .args(["--platform", &platform(), "--overlay2=root:memory"])
+            .args(["--platform", &platform()])
             .args(args)
             .current_dir(self.dir.path())
             .stdin(Stdio::null());

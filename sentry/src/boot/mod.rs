@@ -4,6 +4,7 @@ pub mod config;
 pub mod container;
 pub mod control;
 mod copy;
+mod devices;
 mod exec;
 mod home;
 mod join;

@@ -6,15 +6,14 @@ use abi::Errno;
 use abi::errno::Result;
 use gofer::client::Client;
 
-use super::config::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Overlay};
-use super::copy;
+use super::config::{ContainerConfig, MountConfig, MountKind, Overlay};
+use super::{copy, devices};
 use crate::cred::Cred;
 use crate::fs::impls::gofer::Sharing;
 use crate::fs::impls::overlay::{self, Upper};
 use crate::fs::mount::{Mount, MountFlags, MountNamespace, tree};
 use crate::fs::namei::{Lookup, Walker};
-use crate::fs::stat::makedev;
-use crate::fs::{FileType, MountArgs, NewNode, Path, SuperBlock, impls};
+use crate::fs::{MountArgs, NewNode, Path, SuperBlock, impls};
 use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
 use crate::task::PidNamespace;
@@ -27,7 +26,7 @@ pub struct Failure {
     pub errno: Errno,
 }
 
-trait During<T> {
+pub(super) trait During<T> {
     fn during(self, what: impl FnOnce() -> String) -> std::result::Result<T, Failure>;
 }
 
@@ -76,12 +75,7 @@ pub fn build(
             options => format!("mount {:?} with {:?}", mount.destination, options.join(",")),
         })?;
     }
-    builder.default_devices(&at).during(|| "devices".to_owned())?;
-    for device in &config.devices {
-        builder
-            .device(&at, device)
-            .during(|| format!("device {:?}", device.path))?;
-    }
+    devices::make(&builder, &at, config)?;
     for path in &config.masked_paths {
         builder.mask(&at, path).during(|| format!("mask {path:?}"))?;
     }
@@ -96,8 +90,8 @@ pub fn build(
     Ok(ns)
 }
 
-struct Builder<'a> {
-    kernel: &'a Arc<Kernel>,
+pub(super) struct Builder<'a> {
+    pub(super) kernel: &'a Arc<Kernel>,
     client: &'a Arc<Client>,
     cred: &'a Arc<Cred>,
     sharing: Sharing,
@@ -181,7 +175,7 @@ impl Builder<'_> {
         }
     }
 
-    fn internal(&self, name: &str, source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
+    pub(super) fn internal(&self, name: &str, source: &[u8], data: &[u8]) -> Result<Arc<SuperBlock>> {
         let fstype = impls::registry()
             .iter()
             .find(|t| t.name() == name)
@@ -197,11 +191,11 @@ impl Builder<'_> {
         })
     }
 
-    fn lookup(&self, root: &Path, path: &[u8]) -> Result<Path> {
+    pub(super) fn lookup(&self, root: &Path, path: &[u8]) -> Result<Path> {
         lookup(root, path, self.cred)
     }
 
-    fn make_place(&self, root: &Path, path: &str, directory: bool) -> Result<Path> {
+    pub(super) fn make_place(&self, root: &Path, path: &str, directory: bool) -> Result<Path> {
         make_place(root, path, directory, self.cred)
     }
 
@@ -300,71 +294,6 @@ impl Builder<'_> {
         all.retain(|(name, _)| !values.iter().any(|(new, _)| new == name));
         all.extend_from_slice(values);
         Ok(())
-    }
-
-    /// What every container has in `/dev`. Nothing is forced upon a `/dev` that the configuration binds from the host.
-    fn default_devices(&self, root: &Path) -> Result<()> {
-        let dev = self.make_place(root, "/dev", true)?;
-        let own = dev.mnt.sb.fstype == "tmpfs";
-        let made = |result: Result<()>| match result {
-            Ok(()) | Err(Errno::EEXIST) => Ok(()),
-            Err(e) if own => Err(e),
-            Err(_) => Ok(()),
-        };
-        for (name, major, minor) in impls::dev::DEFAULT_DEVICES {
-            let device = DeviceConfig {
-                path: format!("/dev/{name}"),
-                kind: 'c',
-                major,
-                minor,
-                mode: 0o666,
-                uid: 0,
-                gid: 0,
-            };
-            made(self.device(root, &device))?;
-        }
-        for (name, target) in impls::dev::DEFAULT_LINKS {
-            let node = NewNode {
-                mode: 0o777,
-                uid: 0,
-                gid: 0,
-                rdev: 0,
-            };
-            let link = dev
-                .inode()
-                .ops
-                .symlink(dev.inode(), name.as_bytes(), target.as_bytes(), &node);
-            made(link.map(|inode| {
-                dev.dentry.insert(name.as_bytes(), inode);
-            }))?;
-        }
-        Ok(())
-    }
-
-    fn device(&self, root: &Path, device: &DeviceConfig) -> Result<()> {
-        let (dir, name) = device.path.rsplit_once('/').ok_or(Errno::EINVAL)?;
-        let dir = self.make_place(root, dir, true)?;
-        let kind = match device.kind {
-            'c' | 'u' => FileType::CharDevice,
-            'b' => FileType::BlockDevice,
-            'p' => FileType::Fifo,
-            _ => return Err(Errno::EINVAL),
-        };
-        let node = NewNode {
-            mode: kind.mode_bits() | (device.mode & 0o7777),
-            uid: device.uid,
-            gid: device.gid,
-            rdev: makedev(device.major, device.minor),
-        };
-        match dir.inode().ops.create(dir.inode(), name.as_bytes(), &node) {
-            Ok(inode) => {
-                dir.dentry.insert(name.as_bytes(), inode);
-                Ok(())
-            }
-            // The default devices are listed by some engines too.
-            Err(Errno::EEXIST) => Ok(()),
-            Err(e) => Err(e),
-        }
     }
 
     /// Hides a path: a directory behind an empty read-only one, anything else behind `/dev/null` (`linux.maskedPaths`).
