@@ -116,7 +116,8 @@ fn program(needs: &Needs<'_>) -> Built<BpfProgram> {
     .try_into()
 }
 
-/// `clone3` passes its flags in memory, where no filter can see them: the C library goes back to `clone`.
+/// `clone3` passes its flags in memory, where no filter can see them: it fails, and the C library goes back to `clone`.
+/// The list lets it pass, since of two filters' answers the harder one counts.
 fn no_clone3() -> Built<BpfProgram> {
     let list = BTreeMap::from([(i64::from(nr::CLONE3), Vec::new())]);
     let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
@@ -169,6 +170,21 @@ mod tests {
                 assert!(!twin, "call {} stands twice", rule.call);
             }
         }
+    }
+
+    /// A worker may be started by one thread while another puts the list in force.
+    #[test]
+    fn a_thread_starts_behind_the_list() {
+        const CONFINED: &str = "RUNSC_TEST_CONFINED";
+        if std::env::var_os(CONFINED).is_some() {
+            confine(&Needs::default()).unwrap();
+            let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(|| 7);
+            std::process::exit(thread.unwrap().join().unwrap());
+        }
+        let name = "host::confine::tests::a_thread_starts_behind_the_list";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let status = child.args(["--exact", name]).env(CONFINED, "1").status().unwrap();
+        assert_eq!(status.code(), Some(7), "{status}");
     }
 
     #[test]

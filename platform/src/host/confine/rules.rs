@@ -39,6 +39,11 @@ pub const COMMON: &[Rule] = &[
         &[With(0, CLONE_THREAD | CLONE_VM), Without(0, CLONE_NAMESPACES)],
         "further workers: threads only, in no new namespace",
     ),
+    // Of all filters the hardest answer counts: here it would be the end of the sandbox.
+    allow(
+        nr::CLONE3,
+        "refused by the filter beside this list: a thread that is started late",
+    ),
     allow(nr::FUTEX, "locks and parking"),
     allow(nr::SET_ROBUST_LIST, "start of a thread"),
     allow(nr::RSEQ, "start of a thread"),
