@@ -239,8 +239,11 @@ impl Boot<'_> {
         const FAILED: std::ops::Range<i64> = -4095..0;
         let Some(base) = self.find_vdso() else { return Ok(None) };
         let answer = self.put(&[0])?;
-        let mapped = |at: u64| self.call(nr::MINCORE, [at, PAGE_SIZE, answer, 0, 0, 0]).is_ok();
-        let (mut from, mut to) = (base, base);
+        // The program itself, one page, may be its neighbour.
+        let program = STUB_BASE..STUB_BASE.saturating_add(PAGE_SIZE);
+        let mapped =
+            |at: u64| !program.contains(&at) && self.call(nr::MINCORE, [at, PAGE_SIZE, answer, 0, 0, 0]).is_ok();
+        let (mut from, mut to) = (base, base.saturating_add(PAGE_SIZE));
         while mapped(from.saturating_sub(PAGE_SIZE)) {
             from = from.saturating_sub(PAGE_SIZE);
         }

@@ -3,7 +3,9 @@
 use core::arch::global_asm;
 
 use crate::orders::{map_boot_channel, map_stack, set_stack};
-use crate::stub_abi::{Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, TITLE_PAGE, VDSO_BASE};
+use crate::stub_abi::{
+    Boot, CONTROL_BYTES, RING, SIG_INTERRUPT, STUB_BASE, STUB_END, TITLE_BASE, TITLE_BYTES, TITLE_PAGE, VDSO_BASE,
+};
 use crate::sys::{self, KernelSigaction, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use crate::{Thread, on_signal, serve_new};
 
@@ -12,18 +14,29 @@ global_asm!(".globl restorer", "restorer:", "mov eax, 15", "syscall");
 
 unsafe extern "C" {
     static restorer: u8;
+    static program_end: u8;
 }
 
 const AT_SYSINFO_EHDR: u64 = 33;
 
-/// What `finish` needs of the auxiliary vector. Written once, before the first signal.
+/// Where the kernel put the vDSO, and where it is now: its data pages, itself, their end. Written before the first signal.
 static mut VDSO: u64 = 0;
+static mut MOVED: Place = Place { vvar: 0, vdso: 0, end: 0 };
+
+#[derive(Clone, Copy)]
+struct Place {
+    vvar: u64,
+    vdso: u64,
+    end: u64,
+}
 
 /// On the kernel's initial stack: everything that must come before the first signal.
 unsafe extern "C" fn main(stack: *const u64) -> ! {
     // SAFETY: single-threaded; the initial stack is laid out by the kernel; all mapped ranges are the platform's.
     unsafe {
         read_auxv(stack);
+        // Before anything is mapped: it may lie just where that is to be.
+        MOVED = move_vdso(VDSO);
         if !map_boot_channel() || map_stack(0) < 0 || set_stack(0) < 0 {
             sys::die();
         }
@@ -109,8 +122,10 @@ unsafe fn confine(boot: *mut Boot) -> Result<(), (u64, i64)> {
         const REGISTER_GLOBAL_EXPEDITED: u64 = 4;
         sys::syscall(sys::MEMBARRIER, [REGISTER_GLOBAL_EXPEDITED, 0, 0, 0, 0, 0]);
         step(5, sys::CLOSE_RANGE, [0, !0u32 as u64, 0, 0, 0, 0])?;
-        move_vdso(boot);
-        let vdso = if (*boot).vdso == VDSO { [(*boot).vvar, (*boot).vdso_end] } else { [STUB_BASE; 2] };
+        (*boot).vvar = MOVED.vvar;
+        (*boot).vdso = MOVED.vdso;
+        (*boot).vdso_end = MOVED.end;
+        let vdso = if MOVED.vdso == VDSO { [MOVED.vvar, MOVED.end] } else { [STUB_BASE; 2] };
         // The initial stack is among what goes.
         const USER_END: u64 = 0x7fff_ffff_f000;
         for (from, to) in [(0, STUB_BASE), (STUB_END, USER_END)] {
@@ -162,42 +177,51 @@ unsafe fn entitle() {
     }
 }
 
-/// Moves the vDSO and its data pages, several mappings side by side, out of the guest's range. Where the host has sealed them
-/// they stay; where there is none, `boot` says zero.
-unsafe fn move_vdso(boot: *mut Boot) {
+/// Moves the vDSO and its data pages, several mappings side by side, out of the guest's range and out of the way of what
+/// comes into the platform's. Where the host has sealed them they stay; where there is none, all is zero.
+unsafe fn move_vdso(vdso: u64) -> Place {
     const PAGE: u64 = 4096;
     const MAYMOVE_FIXED: u64 = 3;
-    // SAFETY: nothing is mapped in the new range; nothing uses the old one.
+    if vdso == 0 {
+        return Place { vvar: 0, vdso: 0, end: 0 };
+    }
+    // SAFETY: nothing is mapped in the new ranges; nothing uses the old ones.
     unsafe {
+        // The one thing that may be its neighbour.
+        let program = STUB_BASE..&raw const program_end as u64;
         let mut resident = [0u8; 1];
-        let mut mapped = |at| sys::syscall(sys::MINCORE, [at, PAGE, resident.as_mut_ptr() as u64, 0, 0, 0]) == 0;
-        let (mut from, mut to) = (VDSO, VDSO);
-        while VDSO != 0 && mapped(from - PAGE) {
-            from -= PAGE;
+        let mut mapped = |at| {
+            !program.contains(&at) && sys::syscall(sys::MINCORE, [at, PAGE, resident.as_mut_ptr() as u64, 0, 0, 0]) == 0
+        };
+        let (mut vvar, mut end) = (vdso, vdso + PAGE);
+        while mapped(vvar - PAGE) {
+            vvar -= PAGE;
         }
-        while VDSO != 0 && mapped(to) {
-            to += PAGE;
+        while mapped(end) {
+            end += PAGE;
         }
-        (*boot).vvar = from;
-        (*boot).vdso = VDSO;
-        (*boot).vdso_end = to;
-        let mut at = from;
-        while at < to {
-            // A mapping moves as a whole only, and most kernels move one at a time: the longest that goes is the next one.
-            let mut len = to - at;
-            while len > 0 && sys::syscall(sys::MREMAP, [at, len, len, MAYMOVE_FIXED, VDSO_BASE + (at - from), 0]) < 0 {
-                len -= PAGE;
+        let move_to = |old: Place, base: u64| {
+            let mut at = old.vvar;
+            while at < old.end {
+                // A mapping moves as a whole only, and most kernels move one at a time: the longest that goes is the next one.
+                let mut len = old.end - at;
+                while len > 0 && sys::syscall(sys::MREMAP, [at, len, len, MAYMOVE_FIXED, base + (at - old.vvar), 0]) < 0 {
+                    len -= PAGE;
+                }
+                if len == 0 {
+                    return old;
+                }
+                at += len;
             }
-            if len == 0 {
-                return;
-            }
-            at += len;
+            Place { vvar: base, vdso: base + (old.vdso - old.vvar), end: base + (old.end - old.vvar) }
+        };
+        let old = Place { vvar, vdso, end };
+        if vvar >= VDSO_BASE + (end - vvar) || end <= VDSO_BASE {
+            return move_to(old, VDSO_BASE);
         }
-        if from < to {
-            (*boot).vvar = VDSO_BASE;
-            (*boot).vdso = VDSO_BASE + (VDSO - from);
-            (*boot).vdso_end = VDSO_BASE + (to - from);
-        }
+        // It cannot be moved over itself.
+        let aside = move_to(old, VDSO_BASE + 0x100_0000);
+        if aside.vdso == vdso { old } else { move_to(aside, VDSO_BASE) }
     }
 }
 
