@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use super::drive::Driven;
 use crate::{AddressSpace, BoxFuture, Context, NewProcess, Nursery};
 
+/// Why a sandbox without it ends.
+pub(crate) const KILLED: &str = "its first guest process was killed from outside";
+
 /// The zygote's context `C`, for one user at a time.
 pub(crate) struct Zygote<C>(Mutex<State<C>>);
 

@@ -6,6 +6,7 @@
 pub mod confine;
 #[expect(unsafe_code, reason = "ownership of descriptors known by number")]
 pub mod inherited;
+pub mod last_words;
 #[expect(unsafe_code, reason = "one system call that rustix lacks")]
 pub mod mount;
 #[expect(unsafe_code, reason = "ioctl structures")]

@@ -223,6 +223,7 @@ impl Hub {
             if zygote && !self.closing.load(Ordering::SeqCst) {
                 // Killed from outside: no process could be made any more, and whoever waits for one would wait for ever. The
                 // Sentry is the first process of its pid namespace, so that everything ends with it.
+                crate::host::last_words::say(crate::guest::zygote::KILLED);
                 std::process::exit(128 + libc::SIGKILL);
             }
         }

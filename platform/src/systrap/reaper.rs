@@ -21,6 +21,7 @@ fn bury(hub: &Hub, pid: i32) {
     if pid == hub.group && hub.zygote.lock().strong_count() > 0 {
         // Killed from outside: no process could be made any more, and whoever waits for one would wait for ever. The Sentry
         // is the first process of its pid namespace, so that everything ends with it.
+        crate::host::last_words::say(crate::guest::zygote::KILLED);
         std::process::exit(128 + libc::SIGKILL);
     }
     let known = hub.processes.lock().remove(&pid);

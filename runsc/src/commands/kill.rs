@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::Env;
 use crate::error::{Error, Result};
-use crate::sandbox::control;
+use crate::sandbox::{control, ending};
 use crate::state::{Record, Status};
 
 #[derive(Args)]
@@ -50,6 +50,7 @@ pub fn run(env: &Env<'_>, args: &KillArgs) -> Result<i32> {
             .sandbox
             .is_some_and(|sandbox| sandbox.kill_and_wait(Duration::from_secs(5)))
     {
+        ending::killed(&env.store.dir(&args.id));
         return Ok(0);
     }
     let sent = control::signal(&env.store.sandbox_dir(&record), &args.id, signal, args.all);

@@ -2,7 +2,7 @@
 
 use super::Env;
 use crate::error::{Error, Result};
-use crate::sandbox;
+use crate::sandbox::{self, ending};
 use crate::state::Status;
 
 pub fn run(env: &Env<'_>, id: &str) -> Result<i32> {
@@ -12,7 +12,13 @@ pub fn run(env: &Env<'_>, id: &str) -> Result<i32> {
         .ok_or_else(|| Error::new(format!("container does not exist: {id}")))?;
     match record.status() {
         Status::Created => {}
-        Status::Stopped => return Err(Error::new(format!("cannot start a container that has stopped: {id}"))),
+        Status::Stopped => {
+            let why = ending::why(container.dir(), &record)
+                .map_or_else(String::new, |why| format!(": the sandbox has ended: {why}"));
+            return Err(Error::new(format!(
+                "cannot start a container that has stopped: {id}{why}"
+            )));
+        }
         other => {
             return Err(Error::new(format!(
                 "cannot start an already running container: {id} is {}",

@@ -23,9 +23,9 @@ pub struct Donated {
 
 impl Donated {
     /// `stderr`: complaints go where runsc's go. A container that outlives runsc must not hold that open: the engine waits for
-    /// its end.
-    pub fn new(stderr: bool) -> Result<Self> {
-        let stderr = if stderr { own_stderr()? } else { null()? };
+    /// its end. They go to `otherwise` then.
+    pub fn new(stderr: bool, otherwise: OwnedFd) -> Result<Self> {
+        let stderr = if stderr { own_stderr()? } else { otherwise };
         Ok(Self {
             list: vec![(null()?, 0), (null()?, 1), (stderr, 2)],
             next: MESSAGE_FD + 1,

@@ -123,8 +123,13 @@ fn exit_code(dir: &Path, launched: &Launched) -> Result<i32> {
         (None, Some(signal)) => {
             // Without last words this was done to the sandbox itself.
             let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+            let hint = match name {
+                "SIGSYS" => ": a host call that is not on its list (dmesg may tell: type=1326)",
+                "SIGSEGV" | "SIGABRT" => ": a fault of its own",
+                _ => "",
+            };
             Err(Error::with_code(
-                format!("the sandbox was killed by {name}"),
+                format!("the sandbox was killed by {name}{hint}"),
                 128 + signal,
             ))
         }

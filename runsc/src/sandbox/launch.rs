@@ -7,7 +7,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, SandboxConfig};
 
 use super::boot::{BootMessage, MESSAGE_FD};
-use super::fds::{Donated, exit_file, keeps_stderr, log_file, message_file, read_to_end, stdio};
+use super::fds::{Donated, exit_file, keeps_stderr, log_file, message_file, null, read_to_end, stdio};
 use super::making::Making;
 use super::spawn::spawn_sentry;
 use super::{control, jail, network, preserve, program};
@@ -39,7 +39,7 @@ pub fn launch(making: &mut Making<'_>, plan: Plan) -> Result<Launched> {
     let (env, container, start) = (making.env, making.container, making.start);
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
     let (start_read, start_write) = start_pipe(container, start.foreground)?;
-    let mut donated = Donated::new(keeps_stderr(env, start))?;
+    let mut donated = Donated::new(keeps_stderr(env, start), null()?)?;
     let mut fds = BootFds {
         ready: Some(donated.add(ready_write)),
         start: Some(donated.add(start_read)),

@@ -2,6 +2,7 @@
 
 mod boot;
 pub mod control;
+pub mod ending;
 pub mod exec;
 mod fds;
 mod foreground;
@@ -38,7 +39,7 @@ use crate::config::{Plan, Role};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Stage};
 use crate::log;
-use crate::state::{Container, Phase, Process, Record};
+use crate::state::{Container, Phase, Process, Record, Status};
 use launch::Launched;
 use making::Making;
 use view::View;
@@ -266,6 +267,12 @@ pub fn sweep(env: &Env<'_>) {
 /// Ends what runs of a container and removes every trace of it.
 pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<()> {
     let hooks = hooks::load(container.dir()).hooks;
+    if record.status() == Status::Stopped
+        && let Some(why) = ending::why(container.dir(), record)
+    {
+        env.log
+            .warn(&format!("container {}: the sandbox had ended: {why}", record.id));
+    }
     if let Some(pod) = &record.pod
         && pod.sandbox.alive()
     {

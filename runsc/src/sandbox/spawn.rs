@@ -24,7 +24,8 @@ pub fn start_gofer(
     [ready, alive]: [OwnedFd; 2],
     [die_with_parent, stderr]: [bool; 2],
 ) -> Result<Started> {
-    let mut donated = Donated::new(stderr)?;
+    // The Sentry reads at its end what it complains of.
+    let mut donated = Donated::new(stderr, alive.try_clone().context(|| "pipe")?)?;
     // Ids of a user namespace may not even reach the bundle: its trees are taken as root.
     let mut trees = Vec::new();
     if !env.globals.is_rootless() && !plan.gofer_uid_map.is_empty() {

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use platform::OpenOptions;
 use platform::host::confine::{Needs, confine};
+use platform::host::last_words;
 
 use self::config::{BootConfig, BootError, BootStatus, NetworkMode};
 use self::container::Container;
@@ -56,9 +57,13 @@ pub fn run(config: BootConfig) -> i32 {
     if let Some(log) = config.fds.log.and_then(|n| donated(n, "log").ok()) {
         crate::log::init(log, config.sandbox.debug);
     }
+    let exit = config.fds.exit.and_then(|n| donated(n, "exit").ok()).map(Arc::new);
+    last_words::prepare(exit.clone(), |reason| {
+        crate::log::warn(format_args!("the sandbox ends: {reason}"))
+    });
     let ready = config.fds.ready.and_then(|n| donated(n, "ready").ok());
     let gofer = config.fds.gofer_alive.and_then(|n| donated(n, "gofer").ok());
-    match boot(config, ready, gofer) {
+    match boot(config, ready, gofer, exit) {
         Ok(code) => code,
         Err(code) => code,
     }
@@ -76,7 +81,12 @@ fn report(ready: Option<OwnedFd>, error: Option<&Failed>) {
     }
 }
 
-fn boot(config: BootConfig, mut ready: Option<OwnedFd>, gofer: Option<OwnedFd>) -> Result<i32, i32> {
+fn boot(
+    config: BootConfig,
+    mut ready: Option<OwnedFd>,
+    gofer: Option<OwnedFd>,
+    exit: Option<Arc<OwnedFd>>,
+) -> Result<i32, i32> {
     let built = build(&config, &mut ready);
     let (kernel, seed) = match built {
         Ok(built) => built,
@@ -86,7 +96,6 @@ fn boot(config: BootConfig, mut ready: Option<OwnedFd>, gofer: Option<OwnedFd>) 
         }
     };
     let proc_fd = config.fds.proc;
-    let exit = config.fds.exit.and_then(|n| donated(n, "exit").ok());
     let resized = config.fds.resized.and_then(|n| donated(n, "resized").ok());
     let code = Arc::new(AtomicI32::new(128));
     let executor = kernel.executor.clone();
@@ -109,8 +118,25 @@ async fn end_with_gofer(executor: Arc<Executor>, alive: OwnedFd) {
     while !ready_to_read(alive.fd().as_fd()) {
         alive.changed().await;
     }
-    crate::log::warn(format_args!("the gofer has ended"));
+    last_words::say(&gofers_words(alive.fd()));
     executor.stop();
+}
+
+/// What it said on its standard error, which is this pipe unless it has runsc's. It may be hostile: one line of plain text.
+fn gofers_words(alive: &OwnedFd) -> String {
+    let mut words = [0u8; 400];
+    let got = rustix::io::read(alive, &mut words).unwrap_or(0);
+    let text = String::from_utf8_lossy(words.get(..got).unwrap_or_default());
+    let line: String = text
+        .split_whitespace()
+        .flat_map(|word| [" ", word])
+        .flat_map(str::chars)
+        .filter(|c| !c.is_control())
+        .collect();
+    match line.is_empty() {
+        true => "the gofer was killed".to_owned(),
+        false => format!("the gofer has ended:{line}"),
+    }
 }
 
 /// Everything that can be made before any guest code runs, while the process has one thread.
@@ -130,7 +156,7 @@ fn build(config: &BootConfig, ready: &mut Option<OwnedFd>) -> Result<(Arc<Kernel
 async fn live(
     seed: launch::Seed,
     ready: Option<OwnedFd>,
-    (exit, resized): (Option<OwnedFd>, Option<OwnedFd>),
+    (exit, resized): (Option<Arc<OwnedFd>>, Option<OwnedFd>),
     proc_fd: Option<i32>,
 ) -> i32 {
     let executor = seed.kernel.executor.clone();
@@ -168,6 +194,7 @@ async fn live(
     if let Some(start) = start
         && !wait_for_start(&start).await
     {
+        last_words::say("runsc has gone before it was started");
         return 128;
     }
     container.start();

@@ -25,7 +25,7 @@ pub struct Stdio {
 }
 
 /// A file over a donated host fd.
-pub fn host_file(kernel: &Arc<Kernel>, fd: OwnedFd) -> Result<Arc<File>, Failed> {
+pub fn host_file(kernel: &Arc<Kernel>, fd: impl Into<Arc<OwnedFd>>) -> Result<Arc<File>, Failed> {
     crate::fs::impls::hostfd::file(kernel, fd)
         .map_err(|e| Failed::new(format!("donated fd: {}", super::launch::text(e))))
 }
@@ -55,6 +55,11 @@ impl Stdio {
         }
         let mut files = Vec::new();
         for (number, fd) in (0..).zip(fds) {
+            let fd = Arc::new(fd);
+            if number == 2 {
+                // That of the first process; later calls do not count.
+                platform::host::last_words::also(&fd);
+            }
             files.push((number, host_file(kernel, fd)?));
         }
         Ok(Stdio { files, console: None })

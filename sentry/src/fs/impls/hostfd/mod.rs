@@ -65,13 +65,14 @@ struct HostFile(Arc<Host>);
 struct HostInode(Arc<Host>);
 
 /// Makes an open file of a donated fd, with the access mode that the host gave it.
-pub fn file(kernel: &Kernel, fd: OwnedFd) -> Result<Arc<File>> {
+pub fn file(kernel: &Kernel, fd: impl Into<Arc<OwnedFd>>) -> Result<Arc<File>> {
+    let fd = fd.into();
     let stat = host_fs::fstat(&fd).map_err(errno)?;
     let flags = host_fs::fcntl_getfl(&fd).map_err(errno)?;
     let kind = FileType::from_mode(stat.st_mode).unwrap_or(FileType::CharDevice);
     let position = host_fs::tell(&fd).unwrap_or(0);
     let host = Arc::new(Host {
-        fd: Arc::new(fd),
+        fd,
         kind,
         executor: kernel.executor.clone(),
         queue: Arc::default(),
