@@ -87,7 +87,7 @@ fn the_log() {
     let script = "echo '<3>bad thing' >/dev/kmsg; printf 'tab\\there' >/dev/kmsg; \
         head -n3 /dev/kmsg | sed 's/,[0-9]*,-;/ /; s/^5,0 Linux.*/head/'; \
         dmesg | sed 's/^.*\\] //' | tail -n2; dmesg -C; dmesg; \
-        timeout 1 dd if=/dev/kmsg bs=10 count=1 2>&1 | head -n1";
+        timeout 60 dd if=/dev/kmsg bs=10 count=1 2>&1 | head -n1";
     let b = with_kmsg(script, json!([]));
     let wanted = "head\n11,1 bad thing\n12,2 tab\\x09here\nbad thing\ntab\there\ndd: error reading '/dev/kmsg': Invalid argument\n";
     assert_eq!(b.output(), wanted);

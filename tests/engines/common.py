@@ -8,11 +8,15 @@ import subprocess
 import time
 
 
+# What takes longer hangs. On a busy machine a second's work takes half a minute.
+PATIENCE = 180
+
+
 class Failed(Exception):
     pass
 
 
-def run(*command, code=0, input=None, env=None, timeout=60):
+def run(*command, code=0, input=None, env=None, timeout=PATIENCE):
     """Runs a command that shall end with this code (None: any); gives its standard output, for a failure its error."""
     done = subprocess.run(command, input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
                           timeout=timeout, stdin=subprocess.DEVNULL if input is None else None)
@@ -36,7 +40,7 @@ def contains(text, *words):
             raise Failed(f"no {word!r} in {text[-500:]!r}")
 
 
-def until(what, condition, patience=30):
+def until(what, condition, patience=PATIENCE):
     end = time.monotonic() + patience
     while True:
         value = condition()
@@ -45,6 +49,15 @@ def until(what, condition, patience=30):
         if time.monotonic() > end:
             raise Failed(f"waited in vain for {what}")
         time.sleep(0.05)
+
+
+def unchanged(what, value, period=0.5):
+    """Waits until a value stays what it is for so long; gives it."""
+    def same():
+        before = value()
+        time.sleep(period)
+        return (before,) if value() == before else None
+    return until(f"an end of the changes of {what}", same)[0]
 
 
 def enter_namespaces(command):
@@ -99,7 +112,7 @@ class Terminal:
         if self.pid == 0:
             os.execvpe(command[0], command, env)
 
-    def expect(self, pattern, patience=30):
+    def expect(self, pattern, patience=PATIENCE):
         seen, end = "", time.monotonic() + patience
         while not re.search(pattern, seen):
             if not select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:

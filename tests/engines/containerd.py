@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from common import Terminal, contains, equal, run, until
+from common import PATIENCE, Terminal, contains, equal, run, until
 
 
 class Engine:
@@ -70,7 +70,7 @@ class Engine:
         if self.daemon:
             self.daemon.send_signal(signal.SIGTERM)
             try:
-                self.daemon.wait(20)
+                self.daemon.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.daemon.kill()
 
@@ -139,8 +139,8 @@ def check_processes_and_metrics(e):
 
 
 def check_signals(e):
-    e.detached("signals", "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.1; done")
-    e.ctr("task", "exec", "--exec-id", "x", "signals", "true")
+    e.detached("signals", "sh", "-c", "trap 'exit 9' TERM; echo >/ready; while :; do sleep 0.1; done")
+    e.ctr("task", "exec", "--exec-id", "x", "signals", "sh", "-c", "until test -e /ready; do sleep 0.1; done")
     e.ctr("task", "kill", "-s", "TERM", "signals")
     until("the stop", lambda: e.status("signals") == "STOPPED")
     contains(e.removed("signals"), "exit code 9")

@@ -11,7 +11,7 @@ import urllib.parse
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-from common import Failed
+from common import PATIENCE, Failed
 
 # One line a message: NUMBER NAME TYPE. Types: s string, y bytes, b bool, i any integer or enumeration, m map of strings, else
 # a message; `*` says repeated.
@@ -125,7 +125,7 @@ class Client:
         self.messages = messages()
         self.channel = grpc.insecure_channel(f"unix:{path}")
 
-    def call(self, name, request=None, timeout=60):
+    def call(self, name, request=None, timeout=PATIENCE):
         want, give = (self.messages[m] for m in CALLS[name])
         call = self.channel.unary_unary(f"/runtime.v1.RuntimeService/{name}", want.SerializeToString, give.FromString)
         try:
@@ -136,7 +136,7 @@ class Client:
     def images(self):
         give = self.messages["ListImagesResponse"]
         call = self.channel.unary_unary("/runtime.v1.ImageService/ListImages", lambda _: b"", give.FromString)
-        return [tag for image in call(None, timeout=10).images for tag in image.repo_tags]
+        return [tag for image in call(None, timeout=PATIENCE).images for tag in image.repo_tags]
 
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
@@ -147,7 +147,7 @@ class Stream:
 
     def __init__(self, url, **query):
         parts = urllib.parse.urlsplit(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=20)
+        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
         path = parts.path + ("?" + urllib.parse.urlencode(query) if query else "")
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -194,7 +194,7 @@ class Stream:
         elif kind & 15 in (1, 2) and data:
             self.got[data[0]] = self.got.get(data[0], b"") + data[1:]
 
-    def until(self, channel, word, patience=20):
+    def until(self, channel, word, patience=PATIENCE):
         end = time.monotonic() + patience
         while word not in self.got.get(channel, b""):
             if self.ended or time.monotonic() > end:

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import docker
-from common import Failed, equal, run, until
+from common import PATIENCE, Failed, equal, run, until
 
 FULL = os.environ.get("RUN_ENGINES_FULL") == "1"
 IN_A_ROW, AT_ONCE, KILLS = (200, 50, 20) if FULL else (15, 8, 3)
@@ -81,7 +81,7 @@ def left(e):
     return found
 
 
-def settled(e, before, patience=20):
+def settled(e, before, patience=PATIENCE):
     """Waits until nothing is there that was not before."""
     end = time.monotonic() + patience
     while True:
@@ -105,8 +105,8 @@ def check_at_once(e):
     names = [f"many{i}" for i in range(AT_ONCE)]
     children = [subprocess.Popen(["docker", "run", "--rm", "--name", n, "bb", "sh", "-c", f"sleep 1; echo {n}"], env=e.env,
                                  stdout=subprocess.PIPE, text=True) for n in names]
-    equal([c.communicate(timeout=240)[0].strip() for c in children], names)
-    settled(e, e.before, 60)
+    equal([c.communicate(timeout=600)[0].strip() for c in children], names)
+    settled(e, e.before)
 
 
 def check_all_running(e):
@@ -116,8 +116,8 @@ def check_all_running(e):
     equal(len(e.docker("ps", "-q").split()), AT_ONCE)
     for name in names:
         equal(e.docker("exec", name, "echo", name), f"{name}\n")
-    e.docker("rm", "-f", *names, timeout=240)
-    settled(e, e.before, 60)
+    e.docker("rm", "-f", *names, timeout=600)
+    settled(e, e.before)
 
 
 def runsc(e, *args):
@@ -136,7 +136,7 @@ def shot(e, victim, verb, ident, latest):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    child.wait(60)
+    child.wait(PATIENCE)
     return time.monotonic() - start
 
 
@@ -192,8 +192,8 @@ def check_killed_under_docker(e):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-        e.docker("kill", name, code=None)
-        child.wait(60)
+        # It may be that nothing runs yet.
+        until("its end", lambda: e.docker("kill", name, code=None) and child.poll() is not None)
         e.docker("rm", "-f", name, code=None)
         until("the removal", lambda: not e.docker("ps", "-aq"))
     settled(e, e.before)

@@ -48,7 +48,7 @@ class Engine:
             return not os.path.exists(path)
 
         for hierarchy in "systemd", "unified":
-            until("an empty group of the pod", lambda: gone(f"/sys/fs/cgroup/{hierarchy}/{self.group}/{pod}"), patience=10)
+            until("an empty group of the pod", lambda: gone(f"/sys/fs/cgroup/{hierarchy}/{self.group}/{pod}"))
 
     def stop(self):
         self.podman("rm", "-f", "-a", "-t", "0", code=None)
@@ -68,7 +68,7 @@ def check_run(e):
 def check_life(e):
     e.run("-d", "--name", "life", "bb", "sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done")
     until("the first line", lambda: "up" in e.podman("logs", "life"))
-    e.podman("stop", "life")
+    e.podman("stop", "-t", "100", "life")
     equal(e.inspect("life", ".State.ExitCode"), "3")
     e.podman("start", "life")
     e.podman("kill", "life")

@@ -1,6 +1,7 @@
 """containerd with containerd-shim-runsc-v1, driven by ctr: what is checked with the runc shim, and what only this one does."""
 import fcntl
 import glob
+import itertools
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import containerd
-from common import Failed, Terminal, contains, equal, run, until
+from common import PATIENCE, Failed, Terminal, contains, equal, run, until
 from containerd import IMAGE
 from ttrpc import Refused, Shim
 
@@ -39,7 +40,7 @@ class Engine(containerd.Engine):
 
     def clean(self):
         super().clean()
-        until("the end of the shims", lambda: not self.shims() and not os.listdir("/run/containerd/s"), 10)
+        until("the end of the shims", lambda: not self.shims() and not os.listdir("/run/containerd/s"))
         equal([line for line in open("/proc/self/mounts") if f"{self.directory}/state" in line], [])
         equal(glob.glob(f"{self.directory}/state/io.containerd.runtime.v2.task/*/*"), [])
 
@@ -69,7 +70,9 @@ class Events:
     def __init__(self, e):
         self.file = open(f"{e.directory}/events.log", "w+")
         self.process = subprocess.Popen(["ctr", "events"], env=e.env, stdout=self.file)
-        time.sleep(0.3)
+        # It says nothing when it begins to listen.
+        labels = itertools.count()
+        until("an event", lambda: e.ctr("namespaces", "label", e.group, f"probe={next(labels)}") or self.seen())
 
     def __enter__(self):
         return self
@@ -293,11 +296,11 @@ def check_pod(e):
     def member(kind):
         return ["--annotation", f"io.kubernetes.cri.container-type={kind}", "--annotation", "io.kubernetes.cri.sandbox-id=pod"]
     e.detached("pod", "sleep", "1000", options=member("sandbox"))
-    e.detached("first", "sh", "-c", "trap 'exit 8' TERM; while :; do sleep 0.1; done", options=member("container"))
+    e.detached("first", "sh", "-c", "trap 'exit 8' TERM; echo >/ready; while :; do sleep 0.1; done", options=member("container"))
     e.detached("second", "sleep", "1000", options=member("container"))
     equal(len(e.shims()), 1)
     equal(sorted(line.split()[0] for line in e.ctr("task", "ls").splitlines()[1:]), ["first", "pod", "second"])
-    e.ctr("task", "exec", "--exec-id", "x", "first", "true")
+    e.ctr("task", "exec", "--exec-id", "x", "first", "sh", "-c", "until test -e /ready; do sleep 0.1; done")
     e.ctr("task", "kill", "first")
     until("the stop", lambda: e.status("first") == "STOPPED")
     contains(e.removed("first"), "exit code 8")
@@ -316,7 +319,7 @@ def check_many_at_once(e):
     processes = [subprocess.Popen([*command, name, "sh", "-c", f"seq 3000; exit {n}"], env=e.env, stdout=subprocess.PIPE)
                  for n, name in enumerate(names)]
     for n, process in enumerate(processes):
-        out = process.communicate(timeout=90)[0]
+        out = process.communicate(timeout=PATIENCE)[0]
         equal((process.returncode, out.count(b"\n")), (n, 3000))
 
 
@@ -342,7 +345,7 @@ def check_unclear_calls(e):
             shim.call("Start", {1: "plain", 2: "bad"})
         except Refused as refused:
             contains(str(refused), "no-such")
-        equal(waiting.result(20), 255)
+        equal(waiting.result(PATIENCE), 255)
     shim.delete("plain", "bad")
     # One that still serves a container does not go.
     shim.call("Shutdown", {1: "plain", 2: 1})

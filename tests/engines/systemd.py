@@ -122,7 +122,7 @@ def check_scope(e):
                                 "/sys/fs/cgroup/system.slice/pre-c.scope/memory.max 2>/dev/null", code=None)
     equal(file.strip(), "104857600")
     e.sandbox("delete", "--force", "c")
-    equal(e.shown("pre-c.scope")["ActiveState"], "inactive")
+    until("the end of the scope", lambda: e.shown("pre-c.scope")["ActiveState"] == "inactive")
     equal(e.inside("find", "/sys/fs/cgroup", "-name", "pre-c.scope"), "")
 
 
@@ -149,7 +149,7 @@ def check_end(e):
         e.sandbox("kill", "c", "KILL")
         until("the end", lambda: '"stopped"' in e.sandbox("state", "c"))
         e.sandbox("delete", "c")
-        equal(e.shown("pre-c.scope")["ActiveState"], "inactive")
+        until("the end of the scope", lambda: e.shown("pre-c.scope")["ActiveState"] == "inactive")
 
 
 def check_failed(e):

@@ -3,7 +3,7 @@ import json
 import socket
 import struct
 
-from common import Failed
+from common import PATIENCE, Failed
 
 
 def number(n):
@@ -64,7 +64,7 @@ class Shim:
         with open(f"{bundle}/address") as file:
             self.address = file.read().strip().removeprefix("unix://")
 
-    def call(self, method, request, timeout=30):
+    def call(self, method, request, timeout=PATIENCE):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(timeout)
             s.connect(self.address)

@@ -1,7 +1,7 @@
 //! Containers from create to delete, on this machine's own file system under an overlay in memory. Needs root.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use std::process::{Child, Command, Output, Stdio};
@@ -118,17 +118,19 @@ fn streams() {
 fn signals_are_passed_on() {
     let h = Host::new();
     let script = "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.05; done";
-    let child = h
+    let mut child = h
         .command(&["do", "sh", "-c", script])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let pid = child.id().to_string();
-    std::thread::sleep(Duration::from_secs(1));
+    let mut ready = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    assert_eq!(&ready, b"ready\n");
     assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(5));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "ready\ngot\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "got\n");
 }
 
 #[test]

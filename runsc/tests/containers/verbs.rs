@@ -264,7 +264,10 @@ fn read_until(terminal: &mut File, word: &str) -> String {
     let mut buf = [0; 4096];
     while !seen.contains(word) {
         let mut polled = [PollFd::new(terminal, PollFlags::IN)];
-        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let patience = Timespec {
+            tv_sec: 120,
+            tv_nsec: 0,
+        };
         let ready = rustix::event::poll(&mut polled, Some(&patience)).unwrap();
         assert!(ready > 0, "waited in vain for {word:?} after {seen:?}");
         match terminal.read(&mut buf) {
@@ -313,7 +316,7 @@ fn a_terminal_for_exec() {
     rustix::termios::tcsetwinsize(&terminal, size).unwrap();
     // A shell at its prompt looks at traps when a line comes.
     let mut seen = String::new();
-    for _ in 0..100 {
+    for _ in 0..1200 {
         std::thread::sleep(std::time::Duration::from_millis(50));
         terminal.write_all(b"echo next\n").unwrap();
         seen += &read_until(&mut terminal, "next");
