@@ -8,6 +8,7 @@
 #![recursion_limit = "256"]
 
 pub mod boot;
+pub mod cgroup;
 pub mod cred;
 pub mod executor;
 pub mod fs;

@@ -84,6 +84,11 @@ pub(super) fn with_unified(mut limits: Vec<Limit>, resources: &LinuxResources) -
     limits
 }
 
+/// All limits in the words of cgroup v1.
+pub(super) fn in_v1(resources: &LinuxResources) -> Vec<Limit> {
+    limits(resources, false)
+}
+
 /// Whether anything is limited that needs a group.
 pub fn limits_something(resources: &LinuxResources) -> bool {
     !limits(resources, false).is_empty()

@@ -6,6 +6,7 @@
 mod bus;
 mod combined;
 pub mod devices;
+pub mod guest;
 mod hierarchy;
 mod limits;
 mod oom;

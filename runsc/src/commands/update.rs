@@ -106,8 +106,9 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
     for note in &notes {
         env.log.tell(&renamed(&Error::new(note)).to_string());
     }
-    if let Some(limit) = cgroup::pids_limit(&resources) {
-        control::update(&env.store.sandbox_dir(&record), &args.id, u64::try_from(limit).ok())?;
+    let (limit, values) = (cgroup::pids_limit(&resources), cgroup::guest::values(&resources));
+    if limit.is_some() || !values.is_empty() {
+        control::update(&env.store.sandbox_dir(&record), &args.id, limit, values)?;
     }
     Ok(0)
 }

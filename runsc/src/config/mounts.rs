@@ -117,9 +117,8 @@ fn one(
             file: !meta.is_dir(),
         }
     } else if FILE_SYSTEMS.contains(&typ) {
-        // One hierarchy is shown, whatever the host has; and memory is memory.
+        // Memory is memory.
         MountKind::Internal(match typ {
-            "cgroup2" => "cgroup".to_owned(),
             "ramfs" => "tmpfs".to_owned(),
             other => other.to_owned(),
         })

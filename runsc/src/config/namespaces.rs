@@ -46,6 +46,8 @@ pub struct Wishes {
 pub struct Namespaces {
     pub network: Network,
     pub wishes: Wishes,
+    /// A cgroup namespace: the container's groups are its roots.
+    pub own_cgroup: bool,
     pub uid_map: IdMap,
     pub gid_map: IdMap,
 }
@@ -54,6 +56,7 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
     let mut out = Namespaces {
         network: Network::Inherit,
         wishes: Wishes::default(),
+        own_cgroup: false,
         uid_map: Vec::new(),
         gid_map: Vec::new(),
     };
@@ -82,6 +85,7 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             LinuxNamespaceType::Pid => out.wishes.pid = wish,
             LinuxNamespaceType::Ipc => out.wishes.ipc = wish,
             LinuxNamespaceType::Uts => out.wishes.uts = wish,
+            LinuxNamespaceType::Cgroup => out.own_cgroup = true,
             _ => {}
         }
         let shared = matches!(

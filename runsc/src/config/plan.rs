@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxResources, Spec};
-use sentry::boot::config::{ContainerConfig, Overlay as SentryOverlay};
+use sentry::boot::config::{CgroupConfig, ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
@@ -130,6 +130,10 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         mounts: mount_list,
         masked_paths: paths("maskedPaths", linux.and_then(|l| l.masked_paths().as_deref()))?,
         readonly_paths: paths("readonlyPaths", linux.and_then(|l| l.readonly_paths().as_deref()))?,
+        cgroups: CgroupConfig {
+            own_namespace: ns.own_cgroup,
+            ..CgroupConfig::default()
+        },
         device_rules: device_rules(linux.and_then(|l| l.resources().as_ref()))?,
         devices: devices::devices(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
         sysctl: sysctl(linux.and_then(|l| l.sysctl().as_ref()))?,

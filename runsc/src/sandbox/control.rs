@@ -103,9 +103,16 @@ pub fn leave(dir: &Path, id: &str) -> Result<()> {
 }
 
 /// Changes the limits that the guest's kernel keeps.
-pub fn update(dir: &Path, id: &str, pids_limit: Option<u64>) -> Result<()> {
+pub fn update(dir: &Path, id: &str, pids_limit: Option<i64>, values: Vec<(String, String)>) -> Result<()> {
     let container = id.to_owned();
-    done(request(dir, &Request::Update { container, pids_limit })?)
+    done(request(
+        dir,
+        &Request::Update {
+            container,
+            pids_limit,
+            values,
+        },
+    )?)
 }
 
 /// The processes of a container.

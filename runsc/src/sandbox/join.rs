@@ -39,13 +39,14 @@ pub fn find(env: &Env<'_>, id: &str) -> Result<Pod> {
 }
 
 /// Starts the Gofer and the process that stands for the container, and has the Sentry build it.
-pub fn join(making: &mut Making<'_>, plan: Plan, pod: &Pod) -> Result<Launched> {
+pub fn join(making: &mut Making<'_>, mut plan: Plan, pod: &Pod) -> Result<Launched> {
     let (env, start) = (making.env, making.start);
     let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
     let image = program::open()?;
     making.record.pod = Some(pod.clone());
     making.create_group(&plan)?;
     let gofer = making.spawn_gofer(&image, &plan, 2)?;
+    making.show_groups(&mut plan);
 
     let mut fds = stdio(&start.terminal, plan.container.process.console_size)?;
     let connection = Connection::new(&env.store.dir(&pod.id))?;

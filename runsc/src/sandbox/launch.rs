@@ -29,12 +29,13 @@ pub struct Launched {
 }
 
 /// Starts Gofer and Sentry. Their pids are on record before either does anything.
-pub fn launch(making: &mut Making<'_>, plan: Plan) -> Result<Launched> {
+pub fn launch(making: &mut Making<'_>, mut plan: Plan) -> Result<Launched> {
     jail::enough_fds()?;
     let image = program::open()?;
     making.create_group(&plan)?;
     let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
     let gofer = making.spawn_gofer(&image, &plan, cpus.min(4))?;
+    making.show_groups(&mut plan);
 
     let (env, container, start) = (making.env, making.container, making.start);
     let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;

@@ -67,6 +67,13 @@ impl Making<'_> {
         })
     }
 
+    /// What the container sees of the group, now that it is made.
+    pub fn show_groups(&self, plan: &mut Plan) {
+        let (mounts, own) = (&plan.container.mounts, plan.container.cgroups.own_namespace);
+        let group = self.record.cgroup.as_ref();
+        plan.container.cgroups = cgroup::guest::config(mounts, own, plan.resources.as_ref(), group);
+    }
+
     /// Lets systemd make what it has to of the group, around its first process.
     fn begin(&mut self, pid: i32, plan: &Plan) -> Result<()> {
         let Some(group) = self.record.cgroup.as_mut().filter(|group| group.unit.is_some()) else {

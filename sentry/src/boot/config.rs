@@ -126,6 +126,9 @@ pub struct ContainerConfig {
     /// `linux.resources.devices`, in order; none: every device may be used.
     #[serde(default)]
     pub device_rules: Vec<crate::task::DeviceRule>,
+    /// What it sees of control groups.
+    #[serde(default)]
+    pub cgroups: CgroupConfig,
     /// `linux.sysctl`.
     pub sysctl: Vec<(String, String)>,
     /// The first process.
@@ -138,6 +141,36 @@ pub struct ContainerConfig {
     pub uid_map: Vec<(u32, u32, u32)>,
     /// Likewise for groups.
     pub gid_map: Vec<(u32, u32, u32)>,
+}
+
+/// Control groups as the host has them for the container.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct CgroupConfig {
+    /// The host's hierarchies, in its order; none: nothing is known of them.
+    pub hierarchies: Vec<HierarchyConfig>,
+    /// Controllers of the host's kernel, in its order.
+    pub controllers: Vec<String>,
+    /// It has a cgroup namespace of its own: its group is the root.
+    pub own_namespace: bool,
+    /// What files of its groups hold, beyond what is in new groups.
+    pub values: Vec<(String, String)>,
+}
+
+/// One hierarchy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HierarchyConfig {
+    /// The host's number; 0: of cgroup v2.
+    pub id: u32,
+    /// Its controllers, in the kernel's order.
+    pub controllers: Vec<String>,
+    /// `name=`
+    pub name: Option<String>,
+    /// Name of its directory in `/sys/fs/cgroup`.
+    pub directory: String,
+    /// Path of the container's group.
+    pub group: String,
+    /// Files that the host's kernel has there; none: all that the guest's has.
+    pub files: Vec<String>,
 }
 
 /// `--overlay2` for the root.
@@ -181,7 +214,8 @@ pub enum MountKind {
         /// A regular file, not a directory.
         file: bool,
     },
-    /// A file system of the Sentry's own, by its Linux name: proc, sysfs, tmpfs, devpts, mqueue, cgroup.
+    /// A file system of the Sentry's own, by its Linux name: proc, sysfs, tmpfs, devpts, mqueue, cgroup2. `cgroup` is what the host
+    /// has: one directory per hierarchy of cgroup v1, or cgroup2.
     Internal(String),
 }
 

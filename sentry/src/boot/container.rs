@@ -170,8 +170,11 @@ impl Container {
                 self.all_stopped().await;
                 Reply::Done
             }
-            Request::Update { pids_limit, .. } => {
-                self.cgroup().set_limit(pids_limit);
+            Request::Update { pids_limit, values, .. } => {
+                if let Some(limit) = pids_limit {
+                    self.cgroup().set_limit(u64::try_from(limit).ok());
+                }
+                crate::fs::impls::cgroup::configure(self.kernel(), &self.parts.cgroup, &values);
                 Reply::Done
             }
             Request::Resume { .. } => {

@@ -91,8 +91,11 @@ pub enum Request {
     Update {
         /// Container.
         container: String,
-        /// Most tasks; none: no limit.
-        pids_limit: Option<u64>,
+        /// Most tasks, if that changes: a negative number for no limit.
+        pids_limit: Option<i64>,
+        /// What files of the container's groups hold from now on.
+        #[serde(default)]
+        values: Vec<(String, String)>,
     },
 }
 

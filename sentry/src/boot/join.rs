@@ -15,9 +15,10 @@ use super::pod::Pod;
 use super::server::{receive, send};
 use super::{Failed, launch, ready_to_read, tree};
 use crate::executor::{Executor, FdEvents, HostFd};
+use crate::fs::impls;
 use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
-use crate::task::{Cgroup, Nsproxy, PidNamespace};
+use crate::task::{Nsproxy, PidNamespace};
 
 /// Largest description of a container.
 const MAX_CONFIG: usize = 16 << 20;
@@ -105,7 +106,16 @@ async fn join(
     };
     let client = Arc::new(Client::new(connections));
     let cred = Arc::new(launch::builder_cred(kernel));
-    let mounts = tree::build(kernel, &client, &container, &cred, (&pid_ns, &ipc))
+    let (rules, cgroups) = (container.device_rules.clone(), &container.cgroups);
+    let cgroup = impls::cgroup::container(kernel, config.pids_limit, rules, cgroups);
+    let cgroup_ns = launch::cgroup_namespace(kernel, &cgroup, cgroups);
+    let shown = tree::Shown {
+        pid_ns: &pid_ns,
+        ipc: &ipc,
+        cgroup: &cgroup,
+        cgroup_ns: &cgroup_ns,
+    };
+    let mounts = tree::build(kernel, &client, &container, &cred, &shown)
         .map_err(|f| Failed::new(format!("{}: {}", f.what, launch::text(f.errno))))?;
     let (host, domain) = (container.hostname.as_bytes(), container.domainname.as_bytes());
     let mut ns = Nsproxy::new(kernel, mounts.clone(), host, domain);
@@ -115,6 +125,7 @@ async fn join(
     ns.net = first.namespaces().net.clone();
     ns.pid_for_children = pid_ns;
     ns.ipc = ipc;
+    ns.cgroup = cgroup_ns;
     let nursery = match config.own_cgroup {
         true => Some(nursery(connection, kernel).await?),
         false => None,
@@ -126,7 +137,7 @@ async fn join(
         ns,
         seccomp: container.process.seccomp.clone(),
         personality: container.process.personality,
-        cgroup: Cgroup::new(config.pids_limit, container.device_rules.clone()),
+        cgroup,
         nursery,
     };
     let extra = extra.iter().copied().zip(further).collect();

@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use abi::Errno;
 use gofer::client::Client;
 
-use super::config::{BootConfig, ContainerConfig, ProcessConfig};
+use super::config::{BootConfig, CgroupConfig, ContainerConfig, ProcessConfig};
 use super::container::{Container, Parts};
 use super::stdio::Stdio;
 use super::{Failed, donated, tree};
+use crate::cgroup::CgroupNamespace;
 use crate::cred::Cred;
-use crate::fs::{FdTable, FsContext};
+use crate::fs::{FdTable, FsContext, impls};
 use crate::kernel::Kernel;
 use crate::loader;
 use crate::mm::Mm;
@@ -57,8 +58,16 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
         true => PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone()),
         false => kernel.tasks.root_ns.clone(),
     };
-    let ipc = &kernel.ipc.root_ns;
-    let mounts = tree::build(kernel, &client, container, &cred, (&pid_ns, ipc))
+    let (rules, cgroups) = (container.device_rules.clone(), &container.cgroups);
+    let cgroup = impls::cgroup::container(kernel, config.sandbox.pids_limit, rules, cgroups);
+    let cgroup_ns = cgroup_namespace(kernel, &cgroup, cgroups);
+    let shown = tree::Shown {
+        pid_ns: &pid_ns,
+        ipc: &kernel.ipc.root_ns,
+        cgroup: &cgroup,
+        cgroup_ns: &cgroup_ns,
+    };
+    let mounts = tree::build(kernel, &client, container, &cred, &shown)
         .map_err(|f| Failed::new(format!("{}: {}", f.what, text(f.errno))))?;
     // The Gofer lives in that user namespace and speaks of files with its ids: here they are themselves, and ids that are
     // not mapped do not exist.
@@ -76,6 +85,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
         container.domainname.as_bytes(),
     );
     ns.pid_for_children = pid_ns;
+    ns.cgroup = cgroup_ns;
     Ok(Seed {
         kernel: kernel.clone(),
         start,
@@ -88,12 +98,21 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
             ns,
             seccomp: container.process.seccomp.clone(),
             personality: container.process.personality,
-            cgroup: Cgroup::new(config.sandbox.pids_limit, container.device_rules.clone()),
+            cgroup,
             nursery: None,
         },
         stdio,
         extra,
     })
+}
+
+/// The container's own cgroup namespace, or the first one, which shows the host's paths.
+pub(super) fn cgroup_namespace(kernel: &Kernel, cgroup: &Arc<Cgroup>, config: &CgroupConfig) -> Arc<CgroupNamespace> {
+    let owner = kernel.root_user_ns.clone();
+    match config.own_namespace {
+        true => CgroupNamespace::new(kernel.unique_id(), owner, cgroup, None),
+        false => CgroupNamespace::first(0xefff_fffb, owner),
+    }
 }
 
 /// Credentials that the container is built with: everything.
@@ -247,6 +266,7 @@ pub(super) async fn spawn(
         rlimits: rlimits(process),
         ns: parts.ns.clone(),
         cgroup: parts.cgroup.clone(),
+        groups: None,
         oom_score_adj: process.oom_score_adj,
     };
     let cx = kernel

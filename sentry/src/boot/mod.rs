@@ -1,5 +1,6 @@
 //! From a donated configuration to a running container.
 
+mod cgroups;
 pub mod config;
 pub mod container;
 pub mod control;

@@ -8,6 +8,7 @@ use gofer::client::Client;
 
 use super::config::{ContainerConfig, MountConfig, MountKind, Overlay};
 use super::{copy, devices};
+use crate::cgroup::CgroupNamespace;
 use crate::cred::Cred;
 use crate::fs::impls::gofer::Sharing;
 use crate::fs::impls::overlay::{self, Upper};
@@ -16,7 +17,7 @@ use crate::fs::namei::{Lookup, Walker};
 use crate::fs::{MountArgs, NewNode, Path, SuperBlock, impls};
 use crate::ipc::IpcNamespace;
 use crate::kernel::Kernel;
-use crate::task::PidNamespace;
+use crate::task::{Cgroup, PidNamespace};
 
 /// A step that failed, in words for the operator.
 pub struct Failure {
@@ -36,13 +37,21 @@ impl<T> During<T> for Result<T> {
     }
 }
 
+/// What of the container its file systems show.
+pub struct Shown<'a> {
+    pub pid_ns: &'a Arc<PidNamespace>,
+    pub ipc: &'a Arc<IpcNamespace>,
+    pub cgroup: &'a Arc<Cgroup>,
+    pub cgroup_ns: &'a CgroupNamespace,
+}
+
 /// Builds the tree; gives its mount namespace.
 pub fn build(
     kernel: &Arc<Kernel>,
     client: &Arc<Client>,
     config: &ContainerConfig,
     cred: &Arc<Cred>,
-    (pid_ns, ipc): (&Arc<PidNamespace>, &Arc<IpcNamespace>),
+    shown: &Shown<'_>,
 ) -> std::result::Result<Arc<MountNamespace>, Failure> {
     let sharing = if kernel.config.exclusive_rootfs {
         Sharing::Exclusive
@@ -55,8 +64,7 @@ pub fn build(
         client,
         cred,
         sharing,
-        pid_ns,
-        ipc,
+        shown,
     };
     let root = builder.root(config).during(|| "root file system".to_owned())?;
     let flags = if config.root_readonly {
@@ -95,15 +103,14 @@ pub(super) struct Builder<'a> {
     client: &'a Arc<Client>,
     cred: &'a Arc<Cred>,
     sharing: Sharing,
-    pid_ns: &'a Arc<PidNamespace>,
-    ipc: &'a Arc<IpcNamespace>,
+    pub(super) shown: &'a Shown<'a>,
 }
 
 /// `mount(2)`
 const MS_REMOUNT: u64 = 32;
 
 /// `MS_SHARED` and its like; 0: as it is.
-fn propagate(mount: &Arc<Mount>, kind: u64) -> Result<()> {
+pub(super) fn propagate(mount: &Arc<Mount>, kind: u64) -> Result<()> {
     const MS_REC: u64 = 0x4000;
     match kind & !MS_REC {
         0 => Ok(()),
@@ -183,8 +190,8 @@ impl Builder<'_> {
         fstype.mount(&MountArgs {
             kernel: self.kernel,
             task: None,
-            pid_ns: self.pid_ns,
-            ipc: self.ipc,
+            pid_ns: self.shown.pid_ns,
+            ipc: self.shown.ipc,
             source,
             data,
             flags: 0,
@@ -199,7 +206,13 @@ impl Builder<'_> {
         make_place(root, path, directory, self.cred)
     }
 
-    fn attach(&self, sb: Arc<SuperBlock>, at: &Path, flags: MountFlags, source: &[u8]) -> Result<Arc<Mount>> {
+    pub(super) fn attach(
+        &self,
+        sb: Arc<SuperBlock>,
+        at: &Path,
+        flags: MountFlags,
+        source: &[u8],
+    ) -> Result<Arc<Mount>> {
         let dentry = crate::fs::dentry::Dentry::new_root(sb.root()?);
         let mount = Mount::new(&self.kernel.vfs.mounts, sb, dentry, flags, source);
         tree::attach(&mount, at)?;
@@ -250,6 +263,9 @@ impl Builder<'_> {
                 }
                 let made = self.attach(sb, &at, flags, mount.source.as_bytes())?;
                 propagate(&made, mount.propagation)?;
+            }
+            MountKind::Internal(name) if matches!(name.as_str(), "cgroup" | "cgroup2") => {
+                super::cgroups::mount(self, root, mount, name == "cgroup2")?;
             }
             MountKind::Internal(name) => {
                 let at = self.make_place(root, &mount.destination, true)?;

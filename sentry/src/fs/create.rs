@@ -78,7 +78,7 @@ pub fn mknod(who: Who<'_>, at: &Parent, mode: u32, rdev: u64) -> Result<Path> {
     let needs_cap = device && (kind == FileType::BlockDevice || rdev != 0);
     let before = || match (needs_cap, who.task) {
         (true, _) if !who.cred.has_cap(cap::MKNOD) => Err(Errno::EPERM),
-        (true, Some(task)) => task.group.cgroup.check_device(kind, rdev, DeviceRule::MKNOD),
+        (true, Some(task)) => task.check_device(kind, rdev, DeviceRule::MKNOD),
         _ => Ok(()),
     };
     add(who, at, false, before, |dir, name| {

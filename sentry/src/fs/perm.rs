@@ -83,7 +83,7 @@ pub fn inode(task: Option<&Arc<Task>>, cred: &Cred, inode: &Inode, want: u32) ->
         Some(task) if matches!(inode.kind, FileType::CharDevice | FileType::BlockDevice) => {
             let read = if want & MAY_READ != 0 { DeviceRule::READ } else { 0 };
             let write = if want & MAY_WRITE != 0 { DeviceRule::WRITE } else { 0 };
-            task.group.cgroup.check_device(inode.kind, st.rdev, read | write)
+            task.check_device(inode.kind, st.rdev, read | write)
         }
         _ => Ok(()),
     }

@@ -58,7 +58,10 @@ pub(crate) async fn clone(cx: &mut Cx, spec: &CloneSpec) -> SysResult<u64> {
     let slots = child_slots(&cx.task, spec)?;
     let kernel = &cx.task.kernel;
     let threads_max = kernel.tunables.threads_max.count();
-    kernel.tasks.lock().check_limit(&cx.task.group.cgroup, threads_max)?;
+    kernel
+        .tasks
+        .lock()
+        .check_limit(&cx.task.group.cgroup, slots.groups.as_deref(), threads_max)?;
     let (ctx, mm) = child_thread(cx, spec).await?;
     if slots.ns.time.id != cx.task.ns().time.id {
         mm.follow_time(&slots.ns.time)?;
@@ -156,7 +159,7 @@ fn child_slots(task: &Arc<Task>, spec: &CloneSpec) -> abi::errno::Result<Slots> 
         slots.files = Arc::new(slots.files.fork());
     }
     if flags.intersects(NEW_NAMESPACES) {
-        slots.ns = Arc::new(Nsproxy::copy(&task.kernel, &slots.ns, flags, &slots.cred, &slots.fs)?);
+        slots.ns = Arc::new(Nsproxy::copy(task, &slots.ns, flags, &slots.cred, &slots.fs)?);
     }
     if !flags.contains(CloneFlags::VM) && slots.ns.changes_time() {
         Arc::make_mut(&mut slots.ns).change_time();
@@ -197,7 +200,10 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
     let signals = child_signals(me, flags);
 
     let mut table = tasks.lock();
-    table.check_limit(&me.group.cgroup, me.kernel.tunables.threads_max.count())?;
+    // The caller may have been moved since.
+    slots.groups = me.groups();
+    let threads_max = me.kernel.tunables.threads_max.count();
+    table.check_limit(&me.group.cgroup, slots.groups.as_deref(), threads_max)?;
     let pid = table.alloc_pid(&pid_ns, &spec.set_tid, me.kernel.tunables.pid_max.get())?;
     if pid.own() != 1 {
         let init = table.pid(&pid_ns, 1).map(|p| p.number());

@@ -11,6 +11,7 @@ use super::ns::Nsproxy;
 use super::session::Session;
 use super::table::Proc;
 use super::{Cx, Pid, Rlimits, Slots, Task, TaskAttr, ThreadGroup};
+use crate::cgroup::Groups;
 use crate::cred::Cred;
 use crate::fs::{FdTable, FsContext};
 use crate::kernel::Kernel;
@@ -32,6 +33,8 @@ pub struct ContainerProcess {
     pub ns: Nsproxy,
     /// Its container's.
     pub cgroup: Arc<Cgroup>,
+    /// Groups below those; none: its own.
+    pub groups: Option<Arc<Groups>>,
     /// `/proc/PID/oom_score_adj`
     pub oom_score_adj: i32,
 }
@@ -52,6 +55,7 @@ impl Kernel {
             ns: Arc::new(with.ns),
             mm: Some(mm.clone()),
             comm: [0; 16],
+            groups: with.groups,
         };
         let attr = TaskAttr::new(self.config.cpus);
         let task = Task::new(self, pid.clone(), Arc::new(group), slots, TaskSignals::default(), attr);
@@ -70,7 +74,7 @@ impl Kernel {
     pub fn start(self: &Arc<Kernel>, cx: Cx) {
         let task = cx.task.clone();
         // Made before the freeze could see it, or after: it does not run either way.
-        if task.group.cgroup.is_frozen() {
+        if task.is_frozen() {
             task.interrupt();
         }
         self.executor
@@ -112,6 +116,7 @@ impl Task {
             filtered: AtomicBool::new(filtered),
             cpu_ns: AtomicU64::new(0),
             system_ns: AtomicU64::new(0),
+            charged: [const { AtomicU64::new(0) }; 2],
             call: Mutex::default(),
             later: Mutex::default(),
             has_later: AtomicBool::new(false),

@@ -127,12 +127,15 @@ impl TaskTable {
         let mut table = self.lock();
         let leader = table.procs.get(&task.group.tgid)?.leader.clone();
         table.remove_task(&task.pid);
+        table.count_out(&leader);
         {
             // A kill reaches either the old object, and is copied, or the new one.
             let mut state = task.group.state.lock();
             leader.adopt(task);
             state.threads = vec![leader.clone()];
         }
+        // It is where the other one was.
+        table.count_in(&leader);
         for proc in table.procs.values_mut() {
             if proc.parent_tid == task.tid {
                 proc.parent_tid = leader.tid;
@@ -171,6 +174,9 @@ impl Task {
         self.filtered.store(filtered, Ordering::SeqCst);
         self.killed.store(from.is_killed(), Ordering::SeqCst);
         self.cpu_ns.store(from.cpu_ns(), Ordering::Relaxed);
+        for (mine, other) in self.charged.iter().zip(&from.charged) {
+            mine.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         from.slots.lock().mm = None;
     }
 }

@@ -70,6 +70,7 @@ impl TaskTable {
         usage.dead.user_ns += task.cpu_ns();
         usage.dead.system_ns += task.system_ns();
         drop(usage);
+        task.settle_last();
         if let Some(proc) = table.procs.get_mut(&group.tgid)
             && task.is_leader()
         {

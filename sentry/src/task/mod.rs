@@ -16,6 +16,7 @@ mod pgrp;
 mod pid;
 pub mod pidfd;
 pub(crate) mod ptrace;
+mod regroup;
 mod rlimit;
 mod robust;
 mod run;
@@ -50,7 +51,7 @@ pub use create::ContainerProcess;
 pub use current::current;
 pub use cx::Cx;
 pub use group::{GroupState, ThreadGroup};
-pub use ns::{CgroupNamespace, Nsproxy, UtsNamespace};
+pub use ns::{Nsproxy, UtsNamespace};
 pub use pid::{Pid, PidNamespace};
 pub use rlimit::{INFINITY, Resource, Rlimit, Rlimits};
 pub use session::{ControllingTty, ProcessGroup, Session};
@@ -103,6 +104,8 @@ pub struct Task {
     cpu_ns: AtomicU64,
     /// Time that the Sentry has worked for it.
     system_ns: AtomicU64,
+    /// What of both its groups were told already.
+    charged: [AtomicU64; 2],
     /// The call in progress, or the last one (`/proc/PID/syscall`).
     pub(crate) call: Mutex<Option<Call>>,
     /// What its call has left to be done once no lock is held: signals that come of it.
@@ -133,6 +136,8 @@ struct Slots {
     ns: Arc<Nsproxy>,
     mm: Option<Arc<Mm>>,
     comm: [u8; 16],
+    /// None: the container's own.
+    groups: Option<Arc<crate::cgroup::Groups>>,
 }
 
 impl Task {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pid::PidNamespace;
+use crate::cgroup::CgroupNamespace;
 use crate::cred::UserNamespace;
 use crate::fs::mount::MountNamespace;
 use crate::ipc::IpcNamespace;
@@ -28,15 +29,6 @@ pub struct UtsNames {
     pub host: Vec<u8>,
     /// Domain name.
     pub domain: Vec<u8>,
-}
-
-/// A cgroup namespace (`cgroup_namespaces(7)`): its members see the cgroup that its maker was in as the root. The sandbox has one
-/// cgroup, so that they differ in nothing but their number and owner.
-pub struct CgroupNamespace {
-    /// Inode number in `/proc/PID/ns`.
-    pub id: u64,
-    /// Who may administer it.
-    pub user_ns: Arc<UserNamespace>,
 }
 
 /// Namespaces other than the user namespace, which is part of the credentials. Replaced, never changed.
@@ -75,10 +67,7 @@ impl Nsproxy {
             mnt,
             net: kernel.net.clone(),
             ipc: kernel.ipc.root_ns.clone(),
-            cgroup: Arc::new(CgroupNamespace {
-                id: 0xefff_fffb,
-                user_ns: kernel.root_user_ns.clone(),
-            }),
+            cgroup: CgroupNamespace::first(0xefff_fffb, kernel.root_user_ns.clone()),
             pid_for_children: kernel.tasks.root_ns.clone(),
             time: kernel.root_time_ns.clone(),
             time_for_children: kernel.root_time_ns.clone(),

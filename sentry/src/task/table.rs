@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use abi::Errno;
 use abi::errno::Result;
@@ -12,6 +11,7 @@ use super::cgroup::Cgroup;
 use super::pid::{Pid, PidNamespace};
 use super::session::{ProcessGroup, Session};
 use super::{Task, ThreadGroup};
+use crate::cgroup::Groups;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Numbers up to here are not given again once they ran out (`RESERVED_PIDS`).
@@ -240,8 +240,8 @@ impl Table {
     }
 
     /// Whether the pids limit, and `threads-max`, let one more be made.
-    pub(super) fn check_limit(&self, group: &Cgroup, threads_max: u64) -> Result<()> {
-        if self.tasks >= threads_max || !group.has_room() {
+    pub(super) fn check_limit(&self, group: &Cgroup, groups: Option<&Groups>, threads_max: u64) -> Result<()> {
+        if self.tasks >= threads_max || !group.has_room(groups) {
             return Err(Errno::EAGAIN);
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Table {
     /// Makes a task findable.
     pub(super) fn insert_task(&mut self, task: &Arc<Task>) {
         self.tasks = self.tasks.saturating_add(1);
-        task.group.cgroup.tasks.fetch_add(1, Ordering::Relaxed);
+        self.count_in(task);
         for key in task.pid.keys() {
             self.pids.insert(
                 key,
@@ -272,7 +272,7 @@ impl Table {
         }
         if let Some(task) = had {
             self.tasks = self.tasks.saturating_sub(1);
-            task.group.cgroup.tasks.fetch_sub(1, Ordering::Relaxed);
+            self.count_out(&task);
         }
         self.release_pid(pid);
     }

@@ -7,12 +7,12 @@ use abi::Errno;
 use abi::errno::Result;
 use abi::sched::CloneFlags;
 
-use super::ns::{CgroupNamespace, Nsproxy, UtsNamespace};
+use super::ns::{Nsproxy, UtsNamespace};
 use super::{Cx, PidNamespace, Task};
+use crate::cgroup::CgroupNamespace;
 use crate::cred::{Cred, UserNamespace, cap};
 use crate::fs::FsContext;
 use crate::ipc::IpcNamespace;
-use crate::kernel::Kernel;
 use crate::sync::Mutex;
 use crate::time::TimeNamespace;
 
@@ -57,16 +57,11 @@ pub(super) fn new_user_ns(task: &Task, cred: &Cred) -> Result<Cred> {
 
 impl Nsproxy {
     /// With new namespaces as `flags` ask. `cred` are those that will own them, `fs` is moved to the new mounts.
-    pub(super) fn copy(
-        kernel: &Arc<Kernel>,
-        old: &Nsproxy,
-        flags: CloneFlags,
-        cred: &Cred,
-        fs: &FsContext,
-    ) -> Result<Nsproxy> {
+    pub(super) fn copy(task: &Task, old: &Nsproxy, flags: CloneFlags, cred: &Cred, fs: &FsContext) -> Result<Nsproxy> {
         if !cred.has_cap(cap::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
+        let kernel = &task.kernel;
         let mut new = old.clone();
         if flags.contains(CloneFlags::NEWUTS) {
             new.uts = Arc::new(UtsNamespace {
@@ -82,10 +77,8 @@ impl Nsproxy {
             new.ipc = IpcNamespace::new(kernel.unique_id(), cred.user_ns.clone());
         }
         if flags.contains(CloneFlags::NEWCGROUP) {
-            new.cgroup = Arc::new(CgroupNamespace {
-                id: kernel.unique_id(),
-                user_ns: cred.user_ns.clone(),
-            });
+            let (container, groups) = (&task.group.cgroup, task.groups());
+            new.cgroup = CgroupNamespace::new(kernel.unique_id(), cred.user_ns.clone(), container, groups);
         }
         if flags.contains(CloneFlags::NEWPID) {
             if old.pid_for_children.level >= MAX_LEVEL {
@@ -164,7 +157,7 @@ pub(crate) fn unshare(cx: &mut Cx, flags: CloneFlags) -> Result<()> {
     );
     if flags.intersects(namespaces) {
         let old = task.ns();
-        let ns = Nsproxy::copy(&task.kernel, &old, flags, &cred, &fs)?;
+        let ns = Nsproxy::copy(&task, &old, flags, &cred, &fs)?;
         task.set_ns(Arc::new(ns));
         if flags.contains(CloneFlags::NEWIPC) {
             leave_ipc(&task, &old.ipc);

@@ -25,7 +25,7 @@ pub fn registry() -> &'static [&'static dyn FsType] {
         &tmpfs::TmpFsType,
         &devpts::DevPtsFsType,
         &mqueue::MqueueFsType,
-        &cgroup::CgroupFsType("cgroup2"),
-        &cgroup::CgroupFsType("cgroup"),
+        &cgroup::Cgroup2FsType,
+        &cgroup::CgroupFsType,
     ]
 }

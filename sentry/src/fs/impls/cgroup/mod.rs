@@ -1,76 +1,148 @@
-//! The unified cgroup hierarchy as a container sees it from inside: its own group, without controllers to set. Limits are
-//! the host's, put on the sandbox as a whole.
+//! Control groups as file systems: `cgroup`, one for each hierarchy of cgroup v1, and `cgroup2`.
+//!
+//! What is set is in force where the guest's kernel has it in its hands: who is in a group, `pids.max`, `devices.*`,
+//! `freezer.state` and `cgroup.freeze`. Memory and processors are shared out by the host's kernel, which knows the container as a
+//! whole: the container's own files say what was given to it; what is written to them inside is kept, and no more.
+
+mod dir;
+mod file;
+mod members;
+mod options;
+mod v1;
+mod v2;
 
 use std::sync::Arc;
 
 use abi::Errno;
 use abi::errno::Result;
 
-use super::pseudo::{DirBuilder, PseudoFs, Text, fixed, parse_number};
-use crate::fs::{FileType, FsType, MountArgs, SuperBlock};
+use super::pseudo::PseudoFs;
+use crate::boot::config::CgroupConfig;
+use crate::cgroup::{Group, Hierarchy};
+use crate::cred::cap;
+use crate::fs::{FsType, MountArgs, SuperBlock};
 use crate::kernel::Kernel;
-use crate::task::{ThreadGroup, current};
+use crate::task::{Cgroup, Task};
+
+/// `CGROUP_SUPER_MAGIC`
+const MAGIC: u64 = 0x27_e0eb;
 
 /// `CGROUP2_SUPER_MAGIC`
-const MAGIC: u64 = 0x6367_7270;
+const MAGIC2: u64 = 0x6367_7270;
 
-/// `cgroup2`, and `cgroup`, which engines ask for on hosts with the old hierarchies.
-pub struct CgroupFsType(pub &'static str);
+/// `cgroup`
+pub struct CgroupFsType;
+
+/// `cgroup2`
+pub struct Cgroup2FsType;
 
 impl FsType for CgroupFsType {
     fn name(&self) -> &'static str {
-        self.0
+        "cgroup"
+    }
+
+    fn userns_mount(&self) -> bool {
+        true
     }
 
     fn mount(&self, args: &MountArgs<'_>) -> Result<Arc<SuperBlock>> {
-        let sb = SuperBlock::new(Box::new(PseudoFs::new(MAGIC, String::new())), "cgroup2");
-        let mut root = DirBuilder::new(&sb);
-        root.file("cgroup.procs", 0o644, Procs(args.kernel.clone()));
-        root.file("cgroup.threads", 0o644, Procs(args.kernel.clone()));
-        root.text("cgroup.controllers", || Ok("\n".to_owned()));
-        root.file("cgroup.subtree_control", 0o644, || Ok(b"\n".to_vec()));
-        root.text("cgroup.type", || Ok("domain\n".to_owned()));
-        root.text("cgroup.events", || Ok("populated 1\nfrozen 0\n".to_owned()));
-        root.text("cgroup.stat", || {
-            Ok("nr_descendants 0\nnr_dying_descendants 0\n".to_owned())
-        });
-        let kernel = args.kernel.clone();
-        root.text("cpu.stat", move || {
-            let mut used = 0u64;
-            let all = kernel.tasks.processes(&kernel.tasks.root_ns);
-            let mine = current().map(|task| task.group.cgroup.clone());
-            let within = |group: &ThreadGroup| mine.as_ref().is_none_or(|m| Arc::ptr_eq(m, &group.cgroup));
-            for (_, group) in all.iter().filter(|(_, group)| within(group)) {
-                let usage = group.usage();
-                used = used.saturating_add(usage.user_ns).saturating_add(usage.system_ns);
-            }
-            Ok(format!("usage_usec {0}\nuser_usec {0}\nsystem_usec 0\n", used / 1000))
-        });
-        sb.set_root(fixed(&sb, FileType::Directory, root.into_ops()));
-        Ok(sb)
+        let task = mounter(args)?;
+        let wanted = options::Wanted::parse(args.data, &task.group.cgroup.hierarchies.controllers)?;
+        let first = task.ns().cgroup.is_first();
+        let hierarchy = wanted.hierarchy(args.kernel, &task.group.cgroup.hierarchies, first)?;
+        mount_for(task, &hierarchy)
     }
 }
 
-/// All processes of the container are in the one group.
-struct Procs(Arc<Kernel>);
-
-impl Text for Procs {
-    fn read(&self) -> Result<Vec<u8>> {
-        let Some(me) = current() else { return Ok(Vec::new()) };
-        let all = self.0.tasks.processes(me.pid_ns());
-        Ok(all
-            .iter()
-            .filter(|(_, process)| Arc::ptr_eq(&process.cgroup, &me.group.cgroup))
-            .map(|(pid, _)| format!("{pid}\n"))
-            .collect::<String>()
-            .into_bytes())
+impl FsType for Cgroup2FsType {
+    fn name(&self) -> &'static str {
+        "cgroup2"
     }
 
-    fn write(&self, data: &[u8], _pos: u64) -> Result<usize> {
-        let pid = i32::try_from(parse_number(data)?).map_err(|_| Errno::EINVAL)?;
-        let me = current().ok_or(Errno::EPERM)?;
-        let known = pid == 0 || self.0.tasks.process(me.pid_ns(), pid).is_some();
-        // It is there already.
-        if known { Ok(data.len()) } else { Err(Errno::ESRCH) }
+    fn userns_mount(&self) -> bool {
+        true
     }
+
+    fn mount(&self, args: &MountArgs<'_>) -> Result<Arc<SuperBlock>> {
+        let task = mounter(args)?;
+        options::check_v2(args.data)?;
+        let hierarchy = task.group.cgroup.hierarchies.find(0).ok_or(Errno::ENODEV)?;
+        mount_for(task, &hierarchy)
+    }
+}
+
+/// Who administers the cgroup namespace may mount.
+fn mounter<'a>(args: &MountArgs<'a>) -> Result<&'a Arc<Task>> {
+    let task = args.task.ok_or(Errno::ENODEV)?;
+    match task.cred().has_cap_in(&task.ns().cgroup.user_ns, cap::SYS_ADMIN) {
+        true => Ok(task),
+        false => Err(Errno::EPERM),
+    }
+}
+
+/// What a task's mount shows: the tree below the root of its cgroup namespace.
+fn mount_for(task: &Arc<Task>, hierarchy: &Arc<Hierarchy>) -> Result<Arc<SuperBlock>> {
+    let (ns, container) = (task.ns().cgroup.clone(), &task.group.cgroup);
+    let top = ns.root_of(container, hierarchy);
+    let sb = new(&task.kernel, container, hierarchy, top.clone());
+    sb.set_origin(&ns.path(hierarchy, &top));
+    Ok(sb)
+}
+
+/// The tree from `top` on.
+pub fn new(
+    kernel: &Arc<Kernel>,
+    container: &Arc<Cgroup>,
+    hierarchy: &Arc<Hierarchy>,
+    top: Arc<Group>,
+) -> Arc<SuperBlock> {
+    let (magic, name, options) = match hierarchy.is_v2() {
+        true => (MAGIC2, "cgroup2", String::new()),
+        false => (MAGIC, "cgroup", format!(",{}", hierarchy.label())),
+    };
+    let sb = SuperBlock::new(Box::new(PseudoFs::new(magic, options)), name);
+    let view = dir::View {
+        kernel: kernel.clone(),
+        container: container.clone(),
+        hierarchy: hierarchy.clone(),
+        files: Arc::new(file::files_of(hierarchy)),
+    };
+    sb.set_root(dir::inode(&sb, &Arc::new(view), top));
+    sb
+}
+
+/// Writes what config.json gives the container to the files of its groups; what the guest's kernel has no file for is the host's
+/// alone.
+pub fn configure(kernel: &Arc<Kernel>, container: &Arc<Cgroup>, values: &[(String, String)]) {
+    for hierarchy in container.hierarchies.all() {
+        let files = file::files_of(&hierarchy);
+        for (name, value) in values {
+            let Some(def) = files.iter().find(|def| def.name == *name) else {
+                continue;
+            };
+            let at = file::At {
+                kernel,
+                container,
+                hierarchy: &hierarchy,
+                group: &hierarchy.top,
+                name,
+                by: None,
+            };
+            if let Err(e) = def.write(&at, value) {
+                crate::log::debug(format_args!("cgroup: {name}: {value:?}: {e:?}"));
+            }
+        }
+    }
+}
+
+/// A container's groups, with what it is given.
+pub fn container(
+    kernel: &Arc<Kernel>,
+    pids_limit: Option<u64>,
+    rules: Vec<crate::task::DeviceRule>,
+    config: &CgroupConfig,
+) -> Arc<Cgroup> {
+    let made = Cgroup::new(kernel, pids_limit, rules, config);
+    configure(kernel, &made, &config.values);
+    made
 }

@@ -70,9 +70,7 @@ fn machine_files(root: &mut DirBuilder<'_>, proc: &Arc<Proc>) {
     root.text("zoneinfo", || Ok(String::new()));
     root.text("buddyinfo", || Ok(String::new()));
     root.text("locks", || Ok(String::new()));
-    root.text("cgroups", || {
-        Ok("#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_owned())
-    });
+    root.text("cgroups", super::pid::cgroup::cgroups);
     root.text("kallsyms", || Ok(String::new()));
     root.file("sysrq-trigger", 0o200, || Err(abi::Errno::EIO));
 }

@@ -48,6 +48,33 @@ pub trait Dynamic: Any + Send + Sync + 'static {
         let _ = (task, want);
         None
     }
+
+    /// How many of the names are directories, where that matters.
+    fn directories(&self) -> usize {
+        0
+    }
+
+    /// Other attributes. The default refuses.
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        set_attr(attr)
+    }
+
+    /// `mkdir(2)`. On Linux the look-up of a missing name in proc fails already, before anything is asked to be made.
+    fn make_dir(&self, dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>> {
+        let _ = (dir, name, node);
+        Err(Errno::ENOENT)
+    }
+
+    /// Why no other file can be made.
+    fn no_files(&self) -> Errno {
+        Errno::ENOENT
+    }
+
+    /// `rmdir(2)`
+    fn remove_dir(&self, name: &[u8]) -> Result<()> {
+        let _ = name;
+        Err(Errno::EPERM)
+    }
 }
 
 /// Positions of names that come and go start here.
@@ -171,13 +198,22 @@ impl Dir {
 
 impl InodeOps for Dir {
     fn stat(&self, inode: &Inode) -> Result<Stat> {
-        let dirs = self.names.iter().filter(|(_, i)| i.is_dir()).count();
+        let further = self.dynamic.as_ref().map_or(0, |d| d.directories());
+        let dirs = self
+            .names
+            .iter()
+            .filter(|(_, i)| i.is_dir())
+            .count()
+            .saturating_add(further);
         let nlink = u32::try_from(dirs).unwrap_or(0).saturating_add(2);
         Ok(self.attr().stat(inode, nlink, 0))
     }
 
     fn set_attr(&self, _inode: &Inode, attr: &SetAttr) -> Result<()> {
-        set_attr(attr)
+        match &self.dynamic {
+            Some(dynamic) => dynamic.set_attr(attr),
+            None => set_attr(attr),
+        }
     }
 
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Arc<Inode>> {
@@ -190,9 +226,21 @@ impl InodeOps for Dir {
         }
     }
 
-    fn create(&self, _dir: &Arc<Inode>, _name: &[u8], _node: &NewNode) -> Result<Arc<Inode>> {
-        // On Linux the look-up of a missing name in proc fails already, before anything is asked to be made.
-        Err(Errno::ENOENT)
+    fn create(&self, dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>> {
+        match &self.dynamic {
+            Some(dynamic) if FileType::from_mode(node.mode) == Some(FileType::Directory) => {
+                dynamic.make_dir(dir, name, node)
+            }
+            Some(dynamic) => Err(dynamic.no_files()),
+            None => Err(Errno::ENOENT),
+        }
+    }
+
+    fn rmdir(&self, _dir: &Arc<Inode>, name: &[u8], _target: &Arc<Inode>) -> Result<()> {
+        match &self.dynamic {
+            Some(dynamic) => dynamic.remove_dir(name),
+            None => Err(Errno::EPERM),
+        }
     }
 
     fn permission(&self, _inode: &Inode, task: &Arc<Task>, want: u32) -> Option<Result<()>> {

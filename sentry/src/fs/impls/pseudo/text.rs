@@ -37,6 +37,11 @@ pub trait Text: Send + Sync + 'static {
         None
     }
 
+    /// Other attributes. The default refuses.
+    fn set_attr(&self, attr: &SetAttr) -> Result<()> {
+        set_attr(attr)
+    }
+
     /// Access beyond the mode bits.
     fn permission(&self, task: &Arc<Task>, want: u32) -> Option<Result<()>> {
         let _ = (task, want);
@@ -82,7 +87,7 @@ impl InodeOps for TextNode {
     }
 
     fn set_attr(&self, _inode: &Inode, attr: &SetAttr) -> Result<()> {
-        set_attr(attr)
+        self.text.set_attr(attr)
     }
 
     fn permission(&self, _inode: &Inode, task: &Arc<Task>, want: u32) -> Option<Result<()>> {

@@ -1,5 +1,6 @@
 //! `/proc/PID` and `/proc/PID/task/TID`.
 
+pub(in crate::fs::impls::proc) mod cgroup;
 mod fd;
 mod idmap;
 mod limits;

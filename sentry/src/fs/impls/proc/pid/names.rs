@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::errno::Result;
 
-use super::{fd, idmap, limits, list, maps, mem, mounts, ns, settings, stat, status, timens};
+use super::{cgroup, fd, idmap, limits, list, maps, mem, mounts, ns, settings, stat, status, timens};
 use crate::fs::impls::proc::Proc;
 use crate::fs::{FileType, InodeOps, Path, SuperBlock};
 use crate::task::Task;
@@ -145,13 +145,8 @@ pub(super) static NAMES: &[Name] = &[
     name("wchan", 0o444, In::Both, Kind::Plain(|_, _| Ok(b"0".to_vec()), None)),
     name("stack", 0o400, In::Both, Kind::Private(|_, _| Err(Errno::EPERM), None)),
     name("schedstat", 0o444, In::Both, Kind::Plain(stat::schedstat, None)),
-    name(
-        "cgroup",
-        0o444,
-        In::Both,
-        Kind::Plain(|_, _| Ok(b"0::/\n".to_vec()), None),
-    ),
-    name("cpuset", 0o444, In::Both, Kind::Plain(|_, _| Ok(b"/\n".to_vec()), None)),
+    name("cgroup", 0o444, In::Both, Kind::Plain(cgroup::cgroup, None)),
+    name("cpuset", 0o444, In::Both, Kind::Plain(cgroup::cpuset, None)),
     name("oom_score", 0o444, In::Both, Kind::Plain(settings::oom_score, None)),
     name(
         "oom_adj",
