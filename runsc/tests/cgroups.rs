@@ -138,6 +138,43 @@ fn limits_hold_from_outside() {
     assert!(said.contains("fork"), "{said}");
 }
 
+/// `exec --cgroup`
+fn exec_in_groups(b: &Bundle, group: &str) {
+    let made =
+        "mkdir -p /sys/fs/cgroup/memory/sub/deep /sys/fs/cgroup/pids/few && echo 1 >/sys/fs/cgroup/pids/few/pids.max";
+    assert_eq!(code(&b.runsc(&["exec", "c", "sh", "-c", made])), Some(0));
+    let script = "cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/few/pids.current";
+    let args = [
+        "exec",
+        "--cgroup",
+        "memory:sub/deep",
+        "--cgroup",
+        "pids:few",
+        "c",
+        "sh",
+        "-c",
+    ];
+    let output = b.runsc(&[&args[..], &["cat /proc/self/cgroup"]].concat());
+    assert_eq!(code(&output), Some(2), "its group has no room for cat");
+    let output = b.runsc(&[&args[..3], &["c", "sh", "-c", script]].concat());
+    assert_eq!(code(&output), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!(":memory:{group}/inner/sub/deep\n")), "{text}");
+    assert!(text.contains(&format!(":pids:{group}/inner\n")), "{text}");
+    assert!(text.ends_with("\n0\n"), "{text}");
+    for (argument, wanted) in [
+        ("..", ".. is not a sub cgroup path"),
+        ("none", "/none/cgroup.procs: no such file"),
+        ("what:/", "unknown controller what"),
+        ("memory,memory:sub", "given twice"),
+    ] {
+        let output = b.runsc(&["exec", "--cgroup", argument, "c", "true"]);
+        assert_eq!(output.status.code(), Some(255));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(wanted) && said.lines().count() == 1, "{said}");
+    }
+}
+
 #[test]
 fn update_and_exec() {
     if !is_v1() {
@@ -172,6 +209,7 @@ fn update_and_exec() {
         ],
     );
     assert!(text.contains(&format!(":memory:{group}/inner\n")), "{text}");
+    exec_in_groups(&b, &group);
     std::fs::write(b.path("go"), "").unwrap();
     wait_for("the end", || b.state("c")["status"] == "stopped");
     assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));

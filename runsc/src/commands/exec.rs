@@ -65,6 +65,10 @@ pub struct ExecArgs {
     #[arg(long, default_value = "0", value_name = "N")]
     preserve_fds: u32,
 
+    /// Group below the container's to start it in, for one controller or for all; may be repeated
+    #[arg(long, value_name = "[CONTROLLER[,..]:]PATH")]
+    cgroup: Vec<String>,
+
     /// Also in a paused container, where it waits
     #[arg(long)]
     ignore_paused: bool,
@@ -91,6 +95,30 @@ pub struct ExecArgs {
 
 pub fn run(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
     start(env, args).map_err(|e| Error::with_code(format!("exec failed: {e}"), FAILED))
+}
+
+/// Each controller once; a path without any stands alone.
+fn cgroups(list: &[String]) -> Result<Vec<(Option<String>, String)>> {
+    let mut out: Vec<(Option<String>, String)> = Vec::new();
+    for text in list {
+        let (names, path) = match text.split_once(':') {
+            Some((names, path)) => (names.split(',').map(|n| Some(n.to_owned())).collect(), path),
+            None if list.len() == 1 => (vec![None], text.as_str()),
+            None => {
+                let want = "missing CONTROLLER: before the path, as there are several";
+                return Err(Error::new(format!("--cgroup {text:?}: {want}")));
+            }
+        };
+        for name in names {
+            if out.iter().any(|(known, _)| *known == name) {
+                return Err(Error::new(format!(
+                    "--cgroup {text:?}: a controller that is given twice"
+                )));
+            }
+            out.push((name, path.to_owned()));
+        }
+    }
+    Ok(out)
 }
 
 fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
@@ -130,7 +158,11 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
         env,
         &record,
         &Exec {
-            process: ProcessConfig { cpus, ..process },
+            process: ProcessConfig {
+                cpus,
+                cgroups: cgroups(&args.cgroup)?,
+                ..process
+            },
             terminal,
             detach: args.detach,
             pid_file: args.pid_file.clone(),

@@ -69,6 +69,7 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         _ => None,
     };
     Ok(ProcessConfig {
+        cgroups: Vec::new(),
         args,
         env,
         cwd: container_path("process.cwd", cwd)?,

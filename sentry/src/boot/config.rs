@@ -279,6 +279,9 @@ pub struct ProcessConfig {
     /// `execCPUAffinity.final`; all processors if empty.
     #[serde(default)]
     pub cpus: Vec<u32>,
+    /// `exec --cgroup`: groups below the container's own, each with its controller or for all hierarchies.
+    #[serde(default)]
+    pub cgroups: Vec<(Option<String>, String)>,
     /// `linux.personality`, as `personality(2)` has it.
     #[serde(default)]
     pub personality: u32,

@@ -143,6 +143,7 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
             scheduler: None,
             io_priority: 0,
             cpus: Vec::new(),
+            cgroups: Vec::new(),
             personality: 0,
             seccomp: None,
             program: None,
@@ -266,7 +267,7 @@ pub(super) async fn spawn(
         rlimits: rlimits(process),
         ns: parts.ns.clone(),
         cgroup: parts.cgroup.clone(),
-        groups: None,
+        groups: parts.cgroup.place(&process.cgroups).map_err(Failed::new)?,
         oom_score_adj: process.oom_score_adj,
     };
     let cx = kernel

@@ -5,6 +5,7 @@
 //! [`Groups`]; for all others nothing is kept, and nothing is asked when they fork or end.
 
 mod bytes;
+mod choose;
 mod devices;
 mod group;
 mod hierarchy;

@@ -125,6 +125,15 @@ impl Cgroup {
         room
     }
 
+    /// Groups for a process that is made from outside.
+    pub fn place(&self, wanted: &[(Option<String>, String)]) -> std::result::Result<Option<Arc<Groups>>, String> {
+        let groups = self.hierarchies.choose(wanted)?;
+        if groups.is_some() {
+            self.divide();
+        }
+        Ok(groups)
+    }
+
     /// Whether its threads are in several groups.
     pub(super) fn is_divided(&self) -> bool {
         self.divided.load(Ordering::SeqCst)

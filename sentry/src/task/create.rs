@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use abi::Errno;
 use abi::errno::Result;
 use platform::Context;
 
@@ -44,6 +45,15 @@ impl Kernel {
     /// into it and then calls [`Kernel::start`]. The first in its pid namespace is the namespace's init.
     pub fn create_init(self: &Arc<Kernel>, with: ContainerProcess, mm: Arc<Mm>, ctx: Box<dyn Context>) -> Result<Cx> {
         let mut table = self.tasks.lock();
+        // It may have been removed since it was found.
+        if with
+            .groups
+            .iter()
+            .flat_map(|groups| groups.iter())
+            .any(|group| group.is_removed())
+        {
+            return Err(Errno::ENODEV);
+        }
         let pid = table.alloc_pid(&with.ns.pid_for_children, &[], self.tunables.pid_max.get())?;
         let handlers = Arc::new(Mutex::new(SigHandlers::default()));
         let group = ThreadGroup::new(pid.clone(), with.cgroup, handlers, with.rlimits);
