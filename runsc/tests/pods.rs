@@ -533,3 +533,112 @@ fn refusals() {
     assert!(Path::new(&format!("/proc/{}", pod.pid("pod"))).exists());
     pod.end();
 }
+
+/// The way of CRI-O where nothing asks for a pause container: a pod that is only an id.
+impl Pod {
+    fn bare() -> Self {
+        Self {
+            first: Bundle::new("exit 1"),
+            members: Vec::new(),
+        }
+    }
+
+    fn crio_member(&mut self, id: &str, script: &str) -> &mut Value {
+        let spec = self.member(id, script);
+        spec["hostname"] = json!("the-pod");
+        spec["annotations"] = json!({
+            "io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "pod"
+        });
+        spec
+    }
+
+    fn create_fails(&self, id: &str, words: &str) {
+        let output = self.command(id, &["create", id]).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && errors.contains(words), "{errors:?}");
+        assert_eq!(errors.lines().count(), 1, "{errors:?}");
+    }
+}
+
+#[test]
+fn a_pod_without_a_first_container() {
+    let mut pod = Pod::bare();
+    pod.crio_member("a", "exec sleep 1000");
+    pod.crio_member("b", "exec sleep 1000");
+    pod.start("a");
+    pod.start("b");
+    for name in ["ipc", "net", "uts"] {
+        let link = format!("readlink /proc/self/ns/{name}");
+        assert_eq!(pod.exec("a", &link), pod.exec("b", &link), "{name}");
+    }
+    let pids = "readlink /proc/self/ns/pid";
+    assert_ne!(pod.exec("a", pids), pod.exec("b", pids));
+    assert_eq!(pod.exec("b", "uname -n"), "the-pod");
+    let sandbox = pod.pid("pod");
+    assert!(lives(sandbox));
+    // One ends and comes back; the other and the sandbox stay.
+    pod.ok(&["kill", "a", "KILL"]);
+    pod.stops("a");
+    pod.ok(&["delete", "a"]);
+    assert_eq!(pod.exec("b", "echo there"), "there");
+    pod.start("a");
+    assert_eq!(pod.pid("pod"), sandbox);
+    // Nothing runs any more: nor does the sandbox, although nobody has deleted anything yet.
+    for id in ["a", "b"] {
+        pod.ok(&["kill", id, "KILL"]);
+        pod.stops(id);
+    }
+    wait_for("the end of the sandbox", || !lives(sandbox));
+    assert_eq!(pod.status("b"), "stopped");
+    // The pod goes on in another one.
+    pod.ok(&["delete", "a"]);
+    pod.start("a");
+    assert!(lives(pod.pid("pod")) && pod.pid("pod") != sandbox);
+    pod.ok(&["delete", "--force", "b"]);
+    assert_eq!(pod.exec("a", "echo there"), "there");
+    pod.ok(&["delete", "--force", "a"]);
+    pod.first.left_nothing();
+}
+
+#[test]
+fn first_containers_of_a_pod_at_once() {
+    let mut pod = Pod::bare();
+    let ids = ["a", "b", "c"];
+    for id in ids {
+        pod.crio_member(id, "exec sleep 1000");
+    }
+    let creates: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let mut command = pod.command(id, &["create", id]);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut create in creates {
+        assert!(create.wait().unwrap().success());
+    }
+    let ipc: Vec<String> = ids
+        .iter()
+        .map(|id| {
+            pod.ok(&["start", id]);
+            pod.exec(id, "readlink /proc/self/ns/ipc")
+        })
+        .collect();
+    assert!(ipc.iter().all(|link| *link == ipc[0]), "{ipc:?}");
+    for id in ids {
+        pod.ok(&["delete", "--force", id]);
+    }
+    pod.first.left_nothing();
+}
+
+#[test]
+fn what_cannot_begin_a_pod_leaves_nothing() {
+    let mut pod = Pod::bare();
+    pod.crio_member("a", "")["process"]["args"] = json!(["/no/such/program"]);
+    pod.create_fails("a", "/no/such/program");
+    pod.first.left_nothing();
+    // Others always make the first container themselves.
+    pod.member("b", "exec sleep 1000");
+    pod.create_fails("b", "sandbox of the pod: container does not exist: pod");
+    pod.first.left_nothing();
+}

@@ -10,7 +10,7 @@ use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
     pod, process, scheduling, seccomp,
 };
-use super::{Role, Wish, Wishes, uts};
+use super::{First, Role, Wish, Wishes, uts};
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
 
@@ -111,8 +111,9 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         Some(name) => name.clone(),
         // A name that is not given is the one that a new namespace begins with.
         None => {
+            let given = matches!(&role, Role::Member(membership) if membership.first == First::Given);
             let names = match &ns.wishes.uts {
-                Wish::Join(path) if !matches!(role, Role::Member(_)) => uts::names(path)?,
+                Wish::Join(path) if !given => uts::names(path)?,
                 _ => rustix::system::uname(),
             };
             names.nodename().to_str().unwrap_or_default().to_owned()
@@ -121,6 +122,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     let container = ContainerConfig {
         id: id.to_owned(),
         pod: role == Role::Sandbox,
+        bare: false,
         root_gofer_mount: 0,
         root_readonly,
         root_propagation,

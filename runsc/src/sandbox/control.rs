@@ -90,6 +90,14 @@ pub fn resume(dir: &Path, id: &str) -> Result<()> {
     done(request(dir, &Request::Resume { container })?)
 }
 
+/// Announces a container that joins; it shall do so on the connection.
+pub fn expect(dir: &Path) -> Result<Connection> {
+    let connection = Connection::new(dir)?;
+    connection.send(&Request::Expect, &[])?;
+    done(connection.receive()?.ok_or_else(closed)?)?;
+    Ok(connection)
+}
+
 /// Lets a container of a pod run.
 pub fn start_joined(dir: &Path, id: &str) -> Result<()> {
     let container = id.to_owned();

@@ -94,6 +94,7 @@ pub fn stdio(terminal: &Terminal, size: Option<(u16, u16)>) -> Result<Vec<OwnedF
             std::io::stdout().as_fd().try_clone_to_owned().context(what)?,
             std::io::stderr().as_fd().try_clone_to_owned().context(what)?,
         ]),
+        Terminal::Null => Ok(vec![null()?, null()?, null()?]),
         Terminal::Own => terminal::own().map(|fd| vec![fd]),
         Terminal::Relay(relay) => relay.slave(size).map(|fd| vec![fd]),
         Terminal::Socket(path) => terminal::hand_out(path, size).map(|fd| vec![fd]),

@@ -100,7 +100,7 @@ pub fn wait(dir: &Path, id: &str, launched: &Launched, signals: &Signals, termin
                             relay.resize();
                             Ok(())
                         }
-                        Terminal::None | Terminal::Socket(_) => Ok(()),
+                        Terminal::None | Terminal::Null | Terminal::Socket(_) => Ok(()),
                     },
                     Ok(Signal::SIGTTOU) => Ok(()),
                     _ => control::signal(dir, id, number, false),

@@ -24,22 +24,23 @@ use crate::error::{Context, Error, Result};
 use crate::state::{Pod, Process};
 
 /// The pod of that id, whose sandbox must run.
-pub fn find(env: &Env<'_>, id: &str) -> Result<Pod> {
+pub fn find(env: &Env<'_>, id: &str) -> Result<(Pod, Connection)> {
     let first = env
         .store
         .load(id)
         .map_err(|e| Error::new(format!("sandbox of the pod: {e}")))?;
     match first.sandbox {
-        Some(sandbox) if first.pod.is_none() && sandbox.alive() => Ok(Pod {
-            id: id.to_owned(),
-            sandbox,
-        }),
+        Some(sandbox) if first.pod.is_none() && sandbox.alive() => {
+            let id = id.to_owned();
+            let connection = Connection::new(&env.store.dir(&id))?;
+            Ok((Pod { id, sandbox }, connection))
+        }
         _ => Err(Error::new(format!("sandbox of the pod: container not running: {id}"))),
     }
 }
 
 /// Starts the Gofer and the process that stands for the container, and has the Sentry build it.
-pub fn join(making: &mut Making<'_>, mut plan: Plan, pod: &Pod) -> Result<Launched> {
+pub fn join(making: &mut Making<'_>, mut plan: Plan, (pod, connection): (&Pod, Connection)) -> Result<Launched> {
     let (env, start) = (making.env, making.start);
     let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
     let image = program::open()?;
@@ -49,7 +50,6 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, pod: &Pod) -> Result<Launch
     making.show_groups(&mut plan);
 
     let mut fds = stdio(&start.terminal, plan.container.process.console_size)?;
-    let connection = Connection::new(&env.store.dir(&pod.id))?;
     join_network(env, pod)?;
     let stub = Stub {
         connection: &connection,

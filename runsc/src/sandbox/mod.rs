@@ -1,5 +1,6 @@
 //! One container's sandbox: the Sentry and the Gofer, from start to the last trace.
 
+mod bare;
 mod boot;
 pub mod control;
 pub mod ending;
@@ -35,7 +36,7 @@ pub use terminal::have_own as have_own_terminal;
 
 use crate::cgroup;
 use crate::commands::Env;
-use crate::config::{Plan, Role};
+use crate::config::{First, Plan, Role};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Stage};
 use crate::log;
@@ -62,6 +63,8 @@ pub struct Start {
 #[derive(Debug)]
 pub enum Terminal {
     None,
+    /// Not even the standard streams of runsc.
+    Null,
     /// The terminal that runsc itself runs on.
     Own,
     /// A new one, which runsc stands before with its standard streams.
@@ -184,6 +187,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
         sandbox: None,
         gofer: None,
         pod: None,
+        bare: plan.container.bare,
         cgroup: None,
         scratch: plan.scratch.clone(),
     };
@@ -216,9 +220,12 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         start,
     };
     let launched = match &plan.role {
-        Role::Member(id) => {
-            let pod = join::find(env, id)?;
-            join::join(&mut making, plan, &pod)?
+        Role::Member(membership) => {
+            let (pod, connection) = match membership.first {
+                First::Made => bare::enter(&mut making, &plan, &membership.pod)?,
+                First::Given => join::find(env, &membership.pod)?,
+            };
+            join::join(&mut making, plan, (&pod, connection))?
         }
         Role::Alone | Role::Sandbox => launch::launch(&mut making, plan)?,
     };
@@ -253,11 +260,12 @@ fn show(container: &Container, record: &Record, view: &View) -> Result<()> {
 pub fn sweep(env: &Env<'_>) {
     env.store.sweep();
     for record in env.store.list().unwrap_or_default() {
-        if !record.abandoned() {
+        let left = |record: &Record| record.abandoned() || bare::is_left(env, record);
+        if !left(&record) {
             continue;
         }
         if let Ok(container) = env.store.open(&record.id)
-            && container.read().ok().flatten().is_some_and(|now| now.abandoned())
+            && container.read().ok().flatten().is_some_and(|now| left(&now))
         {
             let _ = destroy(env, container, &record);
         }
@@ -297,6 +305,9 @@ pub fn destroy(env: &Env<'_>, container: Container, record: &Record) -> Result<(
         let _ = std::fs::remove_dir_all(dir);
     }
     container.remove()?;
+    if let Some(pod) = &record.pod {
+        bare::left(env, &pod.id);
+    }
     for failure in hooks::poststop(&hooks, record) {
         env.log.warn(&failure);
     }

@@ -75,6 +75,9 @@ pub struct Record {
     /// It joined the sandbox of another container.
     #[serde(default)]
     pub pod: Option<Pod>,
+    /// It is no engine's container: runsc made it for those of a pod that has none to begin with.
+    #[serde(default)]
+    pub bare: bool,
     pub cgroup: Option<CgroupRecord>,
     /// Directories to remove with the container.
     pub scratch: Vec<PathBuf>,

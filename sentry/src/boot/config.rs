@@ -102,6 +102,9 @@ pub struct ContainerConfig {
     /// It is the first of a pod: others come later, and it does not see their processes.
     #[serde(default)]
     pub pod: bool,
+    /// It is there for those that join only: it ends when the last of them has.
+    #[serde(default)]
+    pub bare: bool,
     /// Gofer mount index of the root file system.
     pub root_gofer_mount: u32,
     /// `root.readonly`.

@@ -151,6 +151,7 @@ impl Container {
             Request::Exec { .. }
             | Request::Join { .. }
             | Request::Leave { .. }
+            | Request::Expect
             | Request::Placed
             | Request::Tell { .. }
             | Request::Resized => Reply::failed("not on this connection"),

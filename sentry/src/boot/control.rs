@@ -41,6 +41,8 @@ pub enum Request {
         /// Numbers of further fds in the guest.
         extra: Vec<i32>,
     },
+    /// Comes before: a container will join on this connection, and a pod that is there for such only does not end meanwhile.
+    Expect,
     /// `runsc start` of such a container.
     Start {
         /// Container.

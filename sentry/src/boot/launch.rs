@@ -198,6 +198,11 @@ pub fn text(errno: Errno) -> String {
 }
 
 impl Seed {
+    /// Whether the container is there for those that join only.
+    pub fn bare(&self) -> bool {
+        self.config.bare
+    }
+
     /// Makes the first process, with its program loaded and not yet running.
     pub async fn launch(self) -> Result<Arc<Container>, Failed> {
         first_process(self.parts, &self.config, self.stdio, self.extra).await

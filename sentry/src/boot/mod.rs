@@ -166,7 +166,7 @@ async fn live(
         .start
         .as_ref()
         .map(|fd| HostFd::new(&executor, fd.clone(), FdEvents::IN | FdEvents::RDHUP));
-    let control = seed.control.clone();
+    let (control, bare) = (seed.control.clone(), seed.bare());
     let container: Arc<Container> = match seed.launch().await {
         Ok(container) => container,
         Err(failed) => {
@@ -175,7 +175,11 @@ async fn live(
         }
     };
     if let Some(listener) = control {
-        executor.spawn(server::serve(executor.clone(), listener, Pod::new(container.clone())));
+        executor.spawn(server::serve(
+            executor.clone(),
+            listener,
+            Pod::new(container.clone(), bare),
+        ));
     }
     if let Some(resized) = resized {
         executor.spawn(follow_size(executor.clone(), resized, container.clone()));

@@ -10,15 +10,52 @@ use crate::sync::Mutex;
 pub struct Pod {
     first: Arc<Container>,
     joined: Mutex<Vec<Arc<Container>>>,
+    /// Connections of those that run or will, where the first is there for them only: without any it ends.
+    guests: Option<Mutex<Guests>>,
+}
+
+#[derive(Default)]
+struct Guests {
+    count: usize,
+    over: bool,
+}
+
+/// One that has joined or will.
+pub(super) struct Guest(Arc<Pod>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let Some(guests) = &self.0.guests else { return };
+        let mut guests = guests.lock();
+        guests.count = guests.count.saturating_sub(1);
+        if guests.count == 0 {
+            guests.over = true;
+            drop(guests);
+            self.0.first.kill();
+        }
+    }
 }
 
 impl Pod {
-    /// A sandbox with one container.
-    pub fn new(first: Arc<Container>) -> Arc<Pod> {
+    /// A sandbox with one container; `bare`: it is there for those that join only.
+    pub fn new(first: Arc<Container>, bare: bool) -> Arc<Pod> {
         Arc::new(Pod {
             first,
             joined: Mutex::default(),
+            guests: bare.then(Mutex::default),
         })
+    }
+
+    /// Announces one that joins; none when the pod is ending.
+    pub(super) fn expect(self: &Arc<Self>) -> Option<Guest> {
+        if let Some(guests) = &self.guests {
+            let mut guests = guests.lock();
+            if guests.over {
+                return None;
+            }
+            guests.count = guests.count.saturating_add(1);
+        }
+        Some(Guest(self.clone()))
     }
 
     /// The container that the sandbox was started with, and lives as long as.
@@ -62,7 +99,7 @@ impl Pod {
             | Request::Start { container }
             | Request::Leave { container }
             | Request::Update { container, .. } => container,
-            Request::Join { .. } | Request::Placed | Request::Tell { .. } | Request::Resized => {
+            Request::Join { .. } | Request::Expect | Request::Placed | Request::Tell { .. } | Request::Resized => {
                 return Reply::failed("not on this connection");
             }
         };

@@ -41,6 +41,7 @@ pub async fn serve(executor: Arc<Executor>, listener: Arc<OwnedFd>, pod: Arc<Pod
 
 async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
     let connection = HostFd::new(&executor, Arc::new(connection), FdEvents::IN | FdEvents::RDHUP);
+    let mut guest = None;
     loop {
         let (text, fds) = match receive(&connection) {
             Ok(packet) => packet,
@@ -71,7 +72,21 @@ async fn talk(executor: Arc<Executor>, connection: OwnedFd, pod: Arc<Pod>) {
                     Box::pin(exec::serve(&connection, &container, &process, fds, &extra));
                 return serve.await;
             }
+            Ok(Request::Expect) => {
+                guest = pod.expect();
+                match &guest {
+                    Some(_) => Reply::Done,
+                    None => Reply::failed("container not running: the pod is ending"),
+                }
+            }
             Ok(Request::Join { gofer, extra }) => {
+                if guest.is_none() {
+                    guest = pod.expect();
+                }
+                if guest.is_none() {
+                    send(&connection, &Reply::failed("container not running: the pod is ending"));
+                    return;
+                }
                 let serve: platform::BoxFuture<'_, ()> = Box::pin(join::serve(&connection, &pod, fds, gofer, &extra));
                 return serve.await;
             }
