@@ -10,6 +10,7 @@ mod foreground;
 mod gofer;
 mod jail;
 mod join;
+mod kernel;
 mod launch;
 mod making;
 mod network;
@@ -197,7 +198,7 @@ fn build(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Resu
             if let Err(left) = destroy(env, container, &record) {
                 env.log.warn(&left.to_string());
             }
-            Err(e)
+            Err(kernel::explain(e))
         }
     }
 }
