@@ -148,23 +148,30 @@ fn group(name: &str) -> String {
     format!("/runsc-customs-{name}-{}", std::process::id())
 }
 
-/// The freezer of v1, where the host has it.
-fn freezer() -> Option<&'static Path> {
-    let dir = Path::new("/sys/fs/cgroup/freezer");
-    dir.join("cgroup.procs").exists().then_some(dir)
+/// A hierarchy with a freezer, the file that it is in and the words for frozen and not.
+fn freezer() -> Option<(&'static Path, &'static str, [&'static str; 2])> {
+    let v1 = Path::new("/sys/fs/cgroup/freezer");
+    let v2 = Path::new("/sys/fs/cgroup");
+    if v1.join("cgroup.procs").exists() {
+        return Some((v1, "freezer.state", ["FROZEN", "THAWED"]));
+    }
+    let there = v2.join("cgroup.procs").exists();
+    there.then_some((v2, "cgroup.freeze", ["1", "0"]))
 }
 
 #[test]
 fn a_group_that_was_there() {
-    let Some(freezer) = freezer() else { return };
+    let Some((freezer, file, [frozen, thawed])) = freezer() else {
+        return;
+    };
     let mut b = Bundle::new("exec sleep 1000");
     let name = group("there");
     b.spec["linux"]["cgroupsPath"] = json!(name);
     let dir = freezer.join(&name[1..]);
     fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("freezer.state"), "FROZEN").unwrap();
+    fs::write(dir.join(file), frozen).unwrap();
     b.fails(1, &["container's cgroup unexpectedly frozen", &name]);
-    fs::write(dir.join("freezer.state"), "THAWED").unwrap();
+    fs::write(dir.join(file), thawed).unwrap();
     assert_eq!(b.detached(&["run", "-d", "c"]), Some(0));
     // A second one in the first one's group is told so, and runs.
     let output = b

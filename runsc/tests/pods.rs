@@ -394,8 +394,10 @@ fn a_cgroup_holds_its_container() {
     assert_eq!(pod.exec("a", "echo there"), "there");
     pod.end();
     // What stood above several is nobody's to remove.
-    let tops = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-    for top in tops.map(|h| h.path().join(&group[1..])).filter(|dir| dir.exists()) {
+    let top = Path::new("/sys/fs/cgroup");
+    let below = fs::read_dir(top).unwrap().flatten().map(|entry| entry.path());
+    let tops = below.chain([top.to_owned()]).map(|top| top.join(&group[1..]));
+    for top in tops.filter(|dir| dir.exists()) {
         fs::remove_dir(&top).unwrap_or_else(|e| panic!("{}: {e}", top.display()));
     }
 }

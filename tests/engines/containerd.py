@@ -133,9 +133,12 @@ def check_processes_and_metrics(e):
     titles = [open(f"/proc/{pid}/cmdline").read().strip("\0") for pid in pids]
     equal(titles, ["sleep 4321"])
     metrics = json.loads(e.ctr("task", "metrics", "--format", "json", "seen"))
-    if int(metrics["memory"]["usage"]["usage"]) == 0 or int(metrics["pids"]["current"]) < 2:
+    memory = metrics["memory"]
+    # containerd has a form for each version of cgroups.
+    usage, limit = (memory["usage"]["usage"], memory["usage"]["limit"]) if isinstance(memory["usage"], dict) else (memory["usage"], memory["usage_limit"])
+    if int(usage) == 0 or int(metrics["pids"]["current"]) < 2:
         raise AssertionError(metrics)
-    equal(int(metrics["memory"]["usage"]["limit"]), 256 << 20)
+    equal(int(limit), 256 << 20)
 
 
 def check_signals(e):

@@ -203,12 +203,11 @@ def check_top_and_stats(e):
 def check_limits_and_update(e):
     e.docker("run", "-d", "--name", "small", "--memory", "64m", "--pids-limit", "12", "--cpus", "0.5", "bb", "sleep", "1000")
     group = e.inspect("small", ".Id")
-    path = f"/sys/fs/cgroup/memory/{e.group}/{group}/memory.limit_in_bytes"
-    if os.path.exists(path):
-        equal(open(path).read().strip(), str(64 << 20))
+    v1, v2 = f"/sys/fs/cgroup/memory/{e.group}/{group}/memory.limit_in_bytes", f"/sys/fs/cgroup/{e.group}/{group}/memory.max"
+    path = v1 if os.path.exists(v1) else v2
+    equal(open(path).read().strip(), str(64 << 20))
     e.docker("update", "--memory", "128m", "--memory-swap", "256m", "--cpus", "1", "small")
-    if os.path.exists(path):
-        equal(open(path).read().strip(), str(128 << 20))
+    equal(open(path).read().strip(), str(128 << 20))
 
 
 def check_pids_limit(e):

@@ -19,7 +19,7 @@ done
 mkdir -p /run/dbus /run/systemd/system
 [ ! -e /etc/fstab ] || mount --bind /dev/null /etc/fstab
 umount -R /sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+[ "%(hierarchies)s" ] && mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for c in %(hierarchies)s; do
     mkdir /sys/fs/cgroup/$c
     case $c in
@@ -46,7 +46,10 @@ class Engine:
 
     def start(self, tar):
         hierarchies = [c for c in V1 + ["systemd", "unified"] if os.path.isdir(f"/sys/fs/cgroup/{c}")]
-        groups = [f"/sys/fs/cgroup/{c}/{self.group}" for c in hierarchies]
+        groups = [f"/sys/fs/cgroup/{c}/{self.group}" for c in hierarchies] or [f"/sys/fs/cgroup/{self.group}"]
+        if not hierarchies:
+            with open("/sys/fs/cgroup/cgroup.subtree_control", "w") as file:
+                file.write("+cpu +cpuset +io +memory +pids")
         for group in groups:
             os.mkdir(group)
             for file in ("cpuset.cpus", "cpuset.mems") if "/cpuset/" in group else ():

@@ -34,9 +34,8 @@ fn length(h: &Host, args: &[&str]) -> u64 {
 
 /// Processes of sandboxes that were started from this state directory still live by their cgroup.
 fn processes(h: &Host) -> usize {
-    let groups = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-    let lists = groups.map(|g| g.path().join(&h.cgroup()[1..]).join("cgroup.procs"));
-    let texts = lists.filter_map(|list| fs::read_to_string(list).ok());
+    let groups = h.groups().into_iter();
+    let texts = groups.filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok());
     texts.map(|text| text.lines().count()).sum()
 }
 

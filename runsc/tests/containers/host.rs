@@ -112,10 +112,17 @@ impl Host {
         common::wait_for(what, done);
     }
 
+    /// Where its groups would be: in each hierarchy of cgroup v1, or in the one of v2.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        let top = Path::new("/sys/fs/cgroup");
+        let below = fs::read_dir(top).unwrap().flatten().map(|entry| entry.path());
+        let tops = below.chain([top.to_owned()]);
+        tops.map(|top| top.join(&self.cgroup()[1..])).collect()
+    }
+
     /// No state, no process that was started from this state directory.
     pub fn left_nothing(&self) {
-        let groups = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-        let groups: Vec<PathBuf> = groups.map(|e| e.path().join(&self.cgroup()[1..])).collect();
+        let groups = self.groups();
         self.wait_for("the end of the cgroups", || !groups.iter().any(|g| g.exists()));
         self.wait_for("an empty state directory", || {
             fs::read_dir(self.path("state")).map_or(0, Iterator::count) == 0

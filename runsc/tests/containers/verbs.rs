@@ -431,9 +431,11 @@ fn wait_tells_how_it_ended() {
     h.left_nothing();
 }
 
-fn limit(h: &Host, controller: &str, file: &str) -> Option<String> {
-    let v1 = format!("/sys/fs/cgroup/{controller}{}/{file}", h.cgroup());
-    fs::read_to_string(v1).ok().map(|t| t.trim().to_owned())
+fn limit(h: &Host, controller: &str, v1: &str, v2: &str) -> Option<String> {
+    let v1 = format!("/sys/fs/cgroup/{controller}{}/{v1}", h.cgroup());
+    let v2 = format!("/sys/fs/cgroup{}/{v2}", h.cgroup());
+    let text = fs::read_to_string(v1).or_else(|_| fs::read_to_string(v2));
+    text.ok().map(|t| t.trim().to_owned())
 }
 
 #[test]
@@ -445,7 +447,7 @@ fn limits_are_changed() {
     let script = "exec >/dev/null 2>/host/err; sleep 1 & sleep 1 & sleep 1 & wait";
     h.refuses(&["exec", "a", "sh", "-c", script], 2);
     assert!(fs::read_to_string(h.path("err")).unwrap().contains("fork"));
-    if let Some(limit) = limit(&h, "memory", "memory.limit_in_bytes") {
+    if let Some(limit) = limit(&h, "memory", "memory.limit_in_bytes", "memory.max") {
         assert_eq!(limit, (128u64 << 20).to_string());
     }
     let mut child = h
@@ -462,11 +464,11 @@ fn limits_are_changed() {
         .unwrap();
     assert!(child.wait().unwrap().success());
     h.says(&["exec", "a", "sh", "-c", "sleep 0 & sleep 0 & sleep 0 & sleep 0 & wait"]);
-    if let Some(limit) = limit(&h, "memory", "memory.limit_in_bytes") {
+    if let Some(limit) = limit(&h, "memory", "memory.limit_in_bytes", "memory.max") {
         assert_eq!(limit, (256u64 << 20).to_string());
     }
-    if let Some(quota) = limit(&h, "cpu", "cpu.cfs_quota_us") {
-        assert_eq!(quota, "20000");
+    if let Some(quota) = limit(&h, "cpu", "cpu.cfs_quota_us", "cpu.max") {
+        assert_eq!(quota.split(' ').next(), Some("20000"));
     }
     for (args, word) in [
         (vec!["update", "--memory", "much", "a"], "memory"),
