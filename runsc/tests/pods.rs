@@ -644,3 +644,24 @@ fn what_cannot_begin_a_pod_leaves_nothing() {
     pod.create_fails("b", "sandbox of the pod: container does not exist: pod");
     pod.first.left_nothing();
 }
+
+/// CRI-O pins the namespace of the process that stands for a container, to have another one look at it.
+#[test]
+fn processes_of_a_container_by_a_pinned_namespace() {
+    let mut pod = Pod::bare();
+    pod.crio_member("a", "exec sleep 1001");
+    pod.start("a");
+    // That of `create` is that of the process which stands for `a`.
+    let pinned = json!([{ "type": "mount" }, { "type": "pid", "path": "/proc/self/ns/pid" }]);
+    pod.crio_member("look", "exec sleep 1000")["linux"]["namespaces"] = pinned.clone();
+    pod.start("look");
+    let pids = "readlink /proc/self/ns/pid";
+    assert_eq!(pod.exec("look", pids), pod.exec("a", pids));
+    // Now it could be either.
+    pod.crio_member("again", "exit 0")["linux"]["namespaces"] = pinned;
+    pod.create_fails("again", "2 containers of the pod pod have this one on the host");
+    for id in ["look", "a"] {
+        pod.ok(&["delete", "--force", id]);
+    }
+    pod.first.left_nothing();
+}

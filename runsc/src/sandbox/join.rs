@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sched::CloneFlags;
 use platform::host::spawn::{Spawn, spawn};
@@ -146,7 +147,8 @@ impl Stub<'_> {
     }
 }
 
-/// The container whose pid namespace is wanted. A path names the process that stands for one, as engines know it.
+/// The container whose pid namespace is wanted. A path names the process that stands for one, as engines know it, or is where an
+/// engine has pinned that process's own namespace, as CRI-O does for a container that is to look at another one.
 fn pids_of(env: &Env<'_>, wish: &Wish, pod: &Pod) -> Result<Option<String>> {
     let path = match wish {
         Wish::New => return Ok(None),
@@ -155,18 +157,36 @@ fn pids_of(env: &Env<'_>, wish: &Wish, pod: &Pod) -> Result<Option<String>> {
         Wish::Join(path) => path,
     };
     let field = || format!("config.json: linux.namespaces: {}", path.display());
-    let pid = path
+    let named = path
         .strip_prefix("/proc")
         .ok()
-        .and_then(|rest| rest.iter().next()?.to_str()?.parse::<i32>().ok())
-        .ok_or_else(|| Error::new(format!("{}: not of the form /proc/PID/ns/pid", field())))?;
-    let records = env.store.list()?;
-    let owner = records
-        .iter()
-        .find(|r| r.control_id() == pod.id && r.sandbox.is_some_and(|p| p.pid == pid && p.alive()));
-    owner
-        .map(|r| Some(r.id.clone()))
-        .ok_or_else(|| Error::new(format!("{}: no container of the pod {}", field(), pod.id)))
+        .and_then(|rest| rest.iter().next()?.to_str()?.parse::<i32>().ok());
+    let pinned = match named {
+        Some(_) => None,
+        None => Some(std::fs::metadata(path).context(field)?),
+    };
+    let mut owners = env.store.list()?;
+    owners.retain(|r| {
+        let Some(process) = r.sandbox.filter(|p| r.control_id() == pod.id && p.alive()) else {
+            return false;
+        };
+        match (&pinned, named) {
+            (Some(pinned), _) => std::fs::metadata(format!("/proc/{}/ns/pid", process.pid))
+                .is_ok_and(|own| (own.dev(), own.ino()) == (pinned.dev(), pinned.ino())),
+            (None, named) => named == Some(process.pid),
+        }
+    });
+    match owners.as_slice() {
+        [owner] => Ok(Some(owner.id.clone())),
+        [] => Err(Error::new(format!("{}: no container of the pod {}", field(), pod.id))),
+        // On the host the processes that stand for containers are in one namespace.
+        _ => Err(Error::new(format!(
+            "{}: {} containers of the pod {} have this one on the host: only /proc/PID/ns/pid can tell which is meant",
+            field(),
+            owners.len(),
+            pod.id
+        ))),
+    }
 }
 
 /// Hooks and engines look at the network namespace of the container's process: it is the pod's.
