@@ -161,7 +161,7 @@ fn read_vdso(channel: &SharedMap) -> Option<Vdso> {
 
 /// Waits until the zygote stands behind its filter: its first call comes then.
 fn wait_for_zygote(pid: i32, channel: &SharedMap) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while channel.load(offset_of!(Control, turn)) != TURN_ASLEEP {
         if process::reap_if_dead(pid) {
             return Err(failed("start the zygote: it died")(Errno::ECHILD));

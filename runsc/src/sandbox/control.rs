@@ -20,8 +20,8 @@ use crate::error::{Context, Error, Result};
 /// Replies are short; a list of processes is the longest.
 const MAX_REPLY: usize = 1 << 20;
 
-/// A sandbox that is not stopped answers at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A sandbox that is not stopped answers at once, on a busy host after a while.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The fifo on which a created container waits.
 pub fn start_fifo(dir: &Path) -> PathBuf {

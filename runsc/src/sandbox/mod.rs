@@ -81,8 +81,8 @@ impl Terminal {
     }
 }
 
-/// How long a killed process may take to go.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a killed process may take to go: its memory is given back before.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// Makes a container up to the state `created`.
 pub fn create(env: &Env<'_>, container: Container, start: &Start, plan: Plan) -> Result<()> {

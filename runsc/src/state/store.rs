@@ -52,18 +52,21 @@ impl Store {
             .context(|| format!("state directory {}", self.root.display()))?;
         self.check_owner()?;
         let dir = self.root.join(id);
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                return Err(Error::new(format!("container with given ID already exists: {id}")));
+        loop {
+            match DirBuilder::new().mode(0o700).create(&dir) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    return Err(Error::new(format!("container with given ID already exists: {id}")));
+                }
+                other => other.context(|| format!("state directory {}", dir.display()))?,
             }
-            other => other.context(|| format!("state directory {}", dir.display()))?,
-        }
-        match lock(&dir) {
-            Ok(Some(lock)) => Ok(Container { dir, _lock: lock }),
-            Ok(None) => Err(Error::new(format!("container {id} was removed while it was created"))),
-            Err(e) => {
-                let _ = fs::remove_dir_all(&dir);
-                Err(e)
+            match lock(&dir) {
+                Ok(Some(lock)) => return Ok(Container { dir, _lock: lock }),
+                // This process got no processor for so long that another one took the directory for left behind.
+                Ok(None) => {}
+                Err(e) => {
+                    let _ = fs::remove_dir_all(&dir);
+                    return Err(e);
+                }
             }
         }
     }

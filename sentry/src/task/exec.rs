@@ -101,7 +101,7 @@ async fn become_only_thread(cx: &mut Cx) -> Result<()> {
         }
         state.exec = Some(tid);
         for thread in state.threads.iter().filter(|t| t.tid != tid) {
-            thread.kill_now();
+            thread.kill_within(30_000_000_000);
         }
     }
     let alone = || (group.state.lock().threads.len() <= 1).then_some(());

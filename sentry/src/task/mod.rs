@@ -270,17 +270,22 @@ impl Task {
         }
     }
 
-    /// The task shall end as soon as it can. One that is ended by others and does not answer them, since its guest side is
-    /// hostile or damaged, loses its address space after a while.
+    /// The task shall end as soon as it can, with its whole process.
     fn kill_now(self: &Arc<Task>) {
-        const PATIENCE_NS: u64 = 500_000_000;
+        self.kill_within(500_000_000);
+    }
+
+    /// The task shall end as soon as it can. One that is ended by others and does not answer them in that time, since its guest
+    /// side is hostile or damaged, loses its address space. That is the others' too: where they live on there is to be time for
+    /// a busy host.
+    fn kill_within(self: &Arc<Task>, patience_ns: u64) {
         self.killed.store(true, Ordering::SeqCst);
         self.interrupt();
         if !current().is_some_and(|me| me.tid == self.tid) {
             let deaf = Arc::new(Deaf(Arc::downgrade(self)));
             self.kernel
                 .executor
-                .notify_at(Executor::now().saturating_add(PATIENCE_NS), deaf);
+                .notify_at(Executor::now().saturating_add(patience_ns), deaf);
         }
     }
 
