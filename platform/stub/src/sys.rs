@@ -118,7 +118,7 @@ pub struct KernelSigaction {
     pub mask: u64,
 }
 
-/// Ends the process: the filter lets no `exit_group` through.
+/// Ends the process.
 pub fn die() -> ! {
     loop {
         // SAFETY: the call does not return, and touches no memory.
