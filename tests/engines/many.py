@@ -196,4 +196,9 @@ def check_killed_under_docker(e):
         until("its end", lambda: e.docker("kill", name, code=None) and child.poll() is not None)
         e.docker("rm", "-f", name, code=None)
         until("the removal", lambda: not e.docker("ps", "-aq"))
+    # A start that fails before containerd has heard of the end leaves containerd's task behind, with every runtime.
+    ctr = ["ctr", "--address", f"{e.directory}/exec/containerd/containerd.sock", "--namespace", "moby"]
+    for name in run(*ctr, "task", "ls", "-q").split():
+        run(*ctr, "task", "rm", "-f", name, code=None)
+        run(*ctr, "containers", "rm", name, code=None)
     settled(e, e.before)

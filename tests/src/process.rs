@@ -194,16 +194,16 @@ pub fn now_ms() -> i64 {
     }
 }
 
-/// Waits up to five seconds for the condition.
+/// Waits up to fifty seconds for the condition, less than a case may take.
 #[track_caller]
 pub fn until<F: FnMut() -> bool>(mut condition: F) {
-    for _ in 0..2500 {
+    for _ in 0..25_000 {
         if condition() {
             return;
         }
         sleep_ms(2);
     }
-    panic!("condition did not come true in 5 s (errno {})", errno());
+    panic!("condition did not come true in 50 s (errno {})", errno());
 }
 
 /// State letter of a process in /proc, for waiting until it sleeps or is stopped.

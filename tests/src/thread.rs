@@ -89,6 +89,11 @@ pub fn shared(words: usize) -> &'static [AtomicI32] {
 pub fn kill_later(pid: i32, signal: i32, ms: u64) -> i32 {
     crate::process::spawn(|| {
         crate::process::sleep_ms(ms);
+        // On a busy machine it may not have got to its call yet. One that never sleeps is not waited for for long.
+        let asleep = || crate::process::state_of(pid) == 'S';
+        (0..500)
+            .take_while(|_| !asleep())
+            .for_each(|_| crate::process::sleep_ms(2));
         // SAFETY: plain call.
         unsafe { libc::kill(pid, signal) };
         0

@@ -15,8 +15,8 @@ sleep 100 & pid=$!; kill $pid; wait $pid || echo "wait says $?"
 for n in 1 2 3 4; do (sleep 0.0$n; exit $n) & done; total=0
 for job in $(jobs -p); do wait $job || total=$((total + $?)); done; echo "sum $total"
 set -m
-sleep 100 & kill -STOP %1; sleep 0.1; jobs | sed 's/  */ /g'
-kill -CONT %1; sleep 0.1; jobs | sed 's/  */ /g'; kill %1; wait %1 || echo "job $?"
+sleep 100 & kill -STOP %1; sleep 1; jobs | sed 's/  */ /g'
+kill -CONT %1; sleep 1; jobs | sed 's/  */ /g'; kill %1; wait %1 || echo "job $?"
 set +m
 coproc CAT { cat; }; echo through >&"${CAT[1]}"; read -r line <&"${CAT[0]}"; echo "coproc $line"
 mkfifo pipe; (echo fifo > pipe &); read -r line < pipe; echo "$line"

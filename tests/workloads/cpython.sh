@@ -1,6 +1,6 @@
 # One module of CPython's own tests ($1): prints `fail NAME` for each failure.
 cd /tmp; export HOME=/tmp
-timeout -s INT -k 10 240 python3 -m test --junit-xml /tmp/result.xml "$1" > log 2>&1 < /dev/null
+timeout -s INT -k 10 800 python3 -m test --junit-xml /tmp/result.xml "$1" > log 2>&1 < /dev/null
 status=$?
 [ -s result.xml ] || { tail -n 5 log; echo "fail $1 (no result, status $status)"; exit 0; }
 python3 - "$1" <<'PY'
