@@ -22,6 +22,8 @@ unsafe fn with_group(controller: &CStr) {
     ok(mkdir(p(c"m/g"), 0o755));
 }
 
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Runs `body` in a process that is in `./m/g`, and waits for its end.
 unsafe fn inside(body: impl FnOnce()) {
     in_child(|| {
@@ -146,6 +148,36 @@ tests::cases! {
             ok(umount2(p(c"inner"), 0));
         });
         remove(c"m/g");
+    }
+    fn a_child_is_born_in_a_group() {
+        if !text(c"/proc/self/cgroup").contains("0::") {
+            skip("no cgroup v2");
+        }
+        ok(unshare(CLONE_NEWNS | CLONE_NEWCGROUP));
+        ok(libc::mount(p(c"none"), p(c"/"), null(), MS_REC | MS_PRIVATE, null()));
+        ok(mkdir(p(c"m"), 0o755));
+        ok(libc::mount(p(c"cgroup"), p(c"m"), p(c"cgroup2"), 0, null()));
+        rmdir(p(c"m/g"));
+        ok(mkdir(p(c"m/g"), 0o755));
+        let group = open(c"m/g", O_RDONLY | O_DIRECTORY);
+        let born = |fd: i32, size: usize| {
+            let mut args = [0_u64; 11];
+            (args[0], args[4], args[10]) = (CLONE_INTO_CGROUP, SIGCHLD as u64, fd as u64);
+            syscall(SYS_clone3, args.as_ptr(), size) as i32
+        };
+        let child = born(group, 88);
+        if child == 0 {
+            _exit(i32::from(place("self", "") != "/g"));
+        }
+        wait_exit(ok(child), 0);
+        eq(place("self", ""), "/");
+        fails(EBADF, born(open(c"m/g/cgroup.procs", O_RDONLY), 88));
+        fails(EBADF, born(open(c"/", O_RDONLY), 88));
+        fails(EBADF, born(999, 88));
+        fails(EINVAL, born(group, 80));
+        as_user(1000, 1000, || fails(EACCES, born(group, 88)));
+        remove(c"m/g");
+        fails(ENOENT, born(group, 88));
     }
     fn options_name_a_hierarchy() {
         with_group(c"freezer");

@@ -314,7 +314,7 @@ table! {
     432 fsmount now mount::sys_fsmount(fd, flags, attr_flags) full "";
     433 fspick now mount::sys_fspick(dirfd, path, flags) full "";
     434 pidfd_open now process::sys_pidfd_open(pid, flags) partial "no PIDFD_THREAD";
-    435 clone3 wait process::sys_clone3(args, size) partial "no CLONE_INTO_CGROUP";
+    435 clone3 wait process::sys_clone3(args, size) full "";
     436 close_range now open::sys_close_range(first, last, flags) full "";
     437 openat2 wait open::sys_openat2(dirfd, path, how, size) full "";
     438 pidfd_getfd now process::sys_pidfd_getfd(pidfd, targetfd, flags) full "";

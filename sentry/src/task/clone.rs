@@ -13,13 +13,14 @@ use super::pidfd::PidFd;
 use super::table::Proc;
 use super::vfork::Vfork;
 use super::{Cx, INFINITY, Resource, Slots, Task, ThreadGroup, ptrace};
+use crate::cgroup::{Group, Groups};
 use crate::cred::cap;
 use crate::mm::Mm;
 use crate::signal::{AltStack, SIG_IGN, Signal, TaskSignals};
 use crate::sync::Mutex;
 
 /// What `clone3(2)` takes; the other calls are put into this form.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct CloneSpec {
     pub(crate) flags: CloneFlags,
     /// Where the pidfd goes.
@@ -33,6 +34,8 @@ pub(crate) struct CloneSpec {
     pub(crate) tls: u64,
     /// Numbers asked for, innermost namespace first.
     pub(crate) set_tid: Vec<i32>,
+    /// The group of cgroup v2 that the child begins in; none: the caller's.
+    pub(crate) cgroup: Option<Arc<Group>>,
 }
 
 const NEW_NAMESPACES: CloneFlags = CloneFlags::NEWNS
@@ -202,6 +205,14 @@ fn insert(cx: &Cx, spec: &CloneSpec, mut slots: Slots, mm: &Arc<Mm>) -> abi::err
     let mut table = tasks.lock();
     // The caller may have been moved since.
     slots.groups = me.groups();
+    if let Some(group) = &spec.cgroup {
+        if group.is_removed() {
+            return Err(Errno::ENODEV);
+        }
+        let container = &me.group.cgroup;
+        container.divide();
+        slots.groups = Groups::moved(slots.groups.as_deref(), group, &container.hierarchies);
+    }
     let threads_max = me.kernel.tunables.threads_max.count();
     table.check_limit(&me.group.cgroup, slots.groups.as_deref(), threads_max)?;
     let pid = table.alloc_pid(&pid_ns, &spec.set_tid, me.kernel.tunables.pid_max.get())?;

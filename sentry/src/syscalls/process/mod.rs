@@ -4,6 +4,8 @@ mod exec;
 mod pidfd;
 mod wait;
 
+use std::sync::Arc;
+
 use abi::sched::{CloneArgs, CloneFlags};
 use abi::{Errno, SysResult};
 use zerocopy::IntoBytes;
@@ -12,6 +14,7 @@ pub(super) use exec::{sys_execve, sys_execveat};
 pub(super) use pidfd::{pidfd_target, sys_pidfd_getfd, sys_pidfd_open, sys_pidfd_send_signal};
 pub(super) use wait::{rusage_words, sys_wait4, sys_waitid};
 
+use crate::cgroup::Group;
 use crate::signal::Signal;
 use crate::task::pidfd::PidFd;
 use crate::task::{self, CloneSpec, Cx, NsFile};
@@ -41,6 +44,7 @@ pub(super) async fn sys_clone(
         stack,
         tls,
         set_tid: Vec::new(),
+        cgroup: None,
     };
     task::clone(cx, &spec).await
 }
@@ -81,13 +85,9 @@ fn clone3_spec(cx: &Cx, addr: UserAddr, size: usize) -> SysResult<CloneSpec> {
     let mut set_tid = vec![0i32; set_tid_size];
     cx.read_bytes(UserAddr(args.set_tid), set_tid.as_mut_bytes())?;
     let flags = CloneFlags::from_bits(args.flags).ok_or(Errno::EINVAL)?;
+    let mut cgroup = None;
     if flags.contains(CloneFlags::INTO_CGROUP) {
-        return Err(cx
-            .task
-            .kernel
-            .counters
-            .missing("clone3", args.flags, Errno::EINVAL)
-            .into());
+        cgroup = Some(into_group(cx, args.cgroup, size, flags)?);
     }
     if flags.contains(CloneFlags::DETACHED)
         || flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
@@ -106,7 +106,18 @@ fn clone3_spec(cx: &Cx, addr: UserAddr, size: usize) -> SysResult<CloneSpec> {
         stack: args.stack.wrapping_add(args.stack_size),
         tls: args.tls,
         set_tid,
+        cgroup,
     })
+}
+
+/// `CLONE_INTO_CGROUP`: the group whose directory the descriptor is of.
+fn into_group(cx: &Cx, fd: u64, size: usize, flags: CloneFlags) -> abi::errno::Result<Arc<Group>> {
+    let fd = i32::try_from(fd).map_err(|_| Errno::EINVAL)?;
+    if size < size_of::<CloneArgs>() {
+        return Err(Errno::EINVAL);
+    }
+    let file = cx.task.files().get_any(fd)?;
+    crate::fs::impls::cgroup::for_child(&cx.task, file.inode(), flags.contains(CloneFlags::THREAD))
 }
 
 fn check_set_tid(cx: &Cx, flags: CloneFlags, set_tid: &[i32]) -> abi::errno::Result<()> {

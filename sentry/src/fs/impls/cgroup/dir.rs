@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use abi::errno::Result;
 
-use super::super::pseudo::{Attr, DirBuilder, Dynamic, Entry, Text, TextNode, live};
+use super::super::pseudo::{Attr, Dir, DirBuilder, Dynamic, Entry, Text, TextNode, live};
 use super::file::{At, Def};
 use crate::cgroup::{Group, Hierarchy};
 use crate::fs::{FileType, Inode, NewNode, SetAttr, SuperBlock};
@@ -39,6 +39,12 @@ pub fn inode(sb: &Arc<SuperBlock>, view: &Arc<View>, group: Arc<Group>) -> Arc<I
         });
         builder.into_ops()
     })
+}
+
+/// The mounted hierarchy and the group that a directory stands for; none for anything else.
+pub fn of(inode: &Inode) -> Option<(&View, &Arc<Group>)> {
+    let dir: &GroupDir = inode.downcast::<Dir>()?.dynamic()?;
+    Some((&dir.view, &dir.group))
 }
 
 struct GroupDir {

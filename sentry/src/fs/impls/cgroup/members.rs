@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::errno::Result;
 
 use super::file::{At, Kind, def};
+use crate::cgroup::{Group, Hierarchy};
 use crate::fs::impls::pseudo::parse_number;
 use crate::fs::perm;
 use crate::task::{Task, ThreadGroup};
@@ -91,7 +92,7 @@ fn go(at: &At<'_>, writer: &Task, threads: &[Arc<Task>]) -> Result<()> {
         return Err(Errno::EACCES);
     }
     match at.hierarchy.is_v2() {
-        true => may_move_v2(at, writer, first)?,
+        true => may_move_v2(at.hierarchy, at.group, writer, first)?,
         false => may_move_v1(writer, first)?,
     }
     if at.hierarchy.has("cpuset") {
@@ -110,10 +111,10 @@ fn may_move_v1(writer: &Task, task: &Task) -> Result<()> {
 }
 
 /// `cgroup_attach_permissions`: who could write the file of the group that both are beneath.
-fn may_move_v2(at: &At<'_>, writer: &Task, task: &Task) -> Result<()> {
-    let from = task.group_in(at.hierarchy);
-    let common = from.upwards().find(|group| at.group.is_within(group));
-    let common = common.unwrap_or_else(|| at.hierarchy.top.clone());
+pub fn may_move_v2(hierarchy: &Hierarchy, to: &Arc<Group>, writer: &Task, task: &Task) -> Result<()> {
+    let from = task.group_in(hierarchy);
+    let common = from.upwards().find(|group| to.is_within(group));
+    let common = common.unwrap_or_else(|| hierarchy.top.clone());
     let attr = super::dir::attr(&common, &def("cgroup.procs", Kind::Change(processes, move_process)));
     let stat = crate::fs::Stat {
         mode: crate::fs::FileType::Regular.mode_bits() | attr.mode,

@@ -20,7 +20,7 @@ use super::pseudo::PseudoFs;
 use crate::boot::config::CgroupConfig;
 use crate::cgroup::{Group, Hierarchy};
 use crate::cred::cap;
-use crate::fs::{FsType, MountArgs, SuperBlock};
+use crate::fs::{FsType, Inode, MountArgs, SuperBlock};
 use crate::kernel::Kernel;
 use crate::task::{Cgroup, Task};
 
@@ -133,6 +133,22 @@ pub fn configure(kernel: &Arc<Kernel>, container: &Arc<Cgroup>, values: &[(Strin
             }
         }
     }
+}
+
+/// The group that the directory stands for, if the task may start a child, or a thread, there (`cgroup_css_set_fork`).
+pub fn for_child(task: &Arc<Task>, inode: &Inode, thread: bool) -> Result<Arc<Group>> {
+    let (view, group) = dir::of(inode).ok_or(Errno::EBADF)?;
+    if !view.hierarchy.is_v2() || !Arc::ptr_eq(&view.container, &task.group.cgroup) {
+        return Err(Errno::EBADF);
+    }
+    if group.is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    if thread && !Arc::ptr_eq(group, &task.group_in(&view.hierarchy)) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    members::may_move_v2(&view.hierarchy, group, task, task)?;
+    Ok(group.clone())
 }
 
 /// A container's groups, with what it is given.
