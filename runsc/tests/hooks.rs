@@ -229,3 +229,98 @@ fn nonsense() {
         b.fails(1, &words);
     }
 }
+
+/// Hooks that enter the mount namespace of the pid, and one that is run there: what they mount the guest has, where config.json
+/// has a file system of its own too; the host has not.
+#[test]
+fn what_hooks_mount() {
+    let script =
+        "cat /a/file /b/file; cat /dev/made; ls /c; echo w >/b/file || echo refused; grep -c ' /a ' /proc/mounts";
+    for user in [false, true] {
+        let mut b = Bundle::new(script);
+        b.own_root();
+        for applet in ["cat", "ls", "grep"] {
+            std::os::unix::fs::symlink("busybox", b.path("rootfs/bin").join(applet)).unwrap();
+        }
+        for dir in ["a", "b", "c", "from-a", "from-b", "from-c"] {
+            let at = if dir.starts_with("from") {
+                b.path(dir)
+            } else {
+                b.path("rootfs").join(dir)
+            };
+            fs::create_dir(at).unwrap();
+        }
+        fs::write(b.path("from-a/file"), "from a\n").unwrap();
+        fs::write(b.path("from-b/file"), "from b\n").unwrap();
+        if user {
+            std::os::unix::fs::chown(b.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+        }
+        let root = b.path("rootfs").display().to_string();
+        let dir = b.dir.path().display().to_string();
+        let pid = "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')";
+        let enter = format!("{pid}; nsenter -m -t $pid mount");
+        b.spec["hooks"]["prestart"] = json!([
+            shell(&format!("{enter} --bind {dir}/from-a {root}/a")),
+            shell(&format!(
+                "mkdir -p {root}/dev && : >{root}/dev/made && {enter} --bind {dir}/from-a/file {root}/dev/made"
+            ))
+        ]);
+        b.spec["hooks"]["createRuntime"] = json!([shell(&format!(
+            "{pid}; nsenter -m -t $pid sh -c 'mount --bind {dir}/from-b {root}/b && mount -o remount,bind,ro {root}/b'"
+        ))]);
+        b.spec["hooks"]["createContainer"] = json!([shell(&format!(
+            "mount -t tmpfs none ./c && : >c/in-memory && grep -c ' {root}/[ab] ' /proc/mounts >{dir}/seen"
+        ))]);
+        if user {
+            let all = json!([{ "containerID": 0, "hostID": 100_000, "size": 100_000 }]);
+            b.spec["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "type": "user" }));
+            b.spec["linux"]["uidMappings"] = all.clone();
+            b.spec["linux"]["gidMappings"] = all;
+        }
+        let output = b.plain(&["run", "c"]).output().unwrap();
+        let wanted = "from a\nfrom b\nfrom a\nin-memory\nrefused\n1\n";
+        assert_eq!(code(&output), Some(0), "{user}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), wanted, "{user}");
+        assert_eq!(b.read("seen"), "2\n", "{user}");
+        let host = fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!host.contains(&root), "{host}");
+        assert!(!b.path("rootfs/c/in-memory").exists());
+        b.left_nothing();
+    }
+}
+
+/// Those who enter the mount namespace of the container's process see it too.
+#[test]
+fn what_hooks_mount_engines_see() {
+    let mut b = Bundle::new("while :; do busybox sleep 1; done");
+    b.own_root();
+    fs::create_dir(b.path("rootfs/a")).unwrap();
+    fs::create_dir(b.path("from")).unwrap();
+    fs::write(b.path("from/file"), "it\n").unwrap();
+    let (dir, root) = (
+        b.dir.path().display().to_string(),
+        b.path("rootfs").display().to_string(),
+    );
+    b.spec["hooks"]["createRuntime"] = json!([shell(&format!(
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); nsenter -m -t $pid mount --bind {dir}/from {root}/a"
+    ))]);
+    let run = |args: &[&str]| {
+        let mut command = b.plain(args);
+        command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        command.status().unwrap().code()
+    };
+    assert_eq!(run(&["run", "-d", "c"]), Some(0));
+    let pid = b.state("c")["pid"].to_string();
+    let seen = std::process::Command::new("nsenter")
+        .args(["-m", "-t", &pid, "/bin/busybox", "cat", "/a/file"])
+        .output()
+        .unwrap();
+    assert_eq!(run(&["delete", "-f", "c"]), Some(0));
+    assert_eq!(String::from_utf8_lossy(&seen.stdout), "it\n", "{seen:?}");
+    b.left_nothing();
+}

@@ -24,6 +24,8 @@ pub struct Spawn<'a> {
     pub become_root: bool,
     /// Start a new session, without controlling terminal.
     pub new_session: bool,
+    /// When it is let go: have a mount namespace of its own, a copy of the caller's.
+    pub own_mounts: bool,
 }
 
 /// A child that waits before its exec. Dropped unreleased, it ends and is waited for.
@@ -84,6 +86,7 @@ struct Child<'a> {
     new_user: bool,
     become_root: bool,
     new_session: bool,
+    own_mounts: bool,
 }
 
 /// Clones a held child.
@@ -105,6 +108,7 @@ pub fn spawn(what: &Spawn<'_>) -> io::Result<Held> {
         new_user: what.namespaces & u64::from(libc::CLONE_NEWUSER.unsigned_abs()) != 0,
         become_root: what.become_root,
         new_session: what.new_session,
+        own_mounts: what.own_mounts,
     };
     let mut pidfd: i32 = -1;
     // SAFETY: clone_args is plain data for which all zeroes is valid.
@@ -170,6 +174,10 @@ fn run_child(child: &mut Child<'_>) -> Result<(), i32> {
     }
     if child.new_user {
         credentials(child.become_root)?;
+    }
+    if child.own_mounts {
+        // SAFETY: no memory involved.
+        check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())?;
     }
     signals()?;
     descriptors(child)?;

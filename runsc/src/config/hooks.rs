@@ -33,6 +33,13 @@ impl Hooks {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether any of them could mount something into the container's root.
+    pub fn may_mount(&self) -> bool {
+        [&self.prestart, &self.create_runtime, &self.create_container]
+            .iter()
+            .any(|list| !list.is_empty())
+    }
 }
 
 /// Checks and converts.

@@ -29,6 +29,7 @@ pub use pod::{First, Role};
 pub use process::process_config;
 pub use read::{Bundle, parse, read_bundle, read_file};
 pub use scheduling::cpus;
+pub use submounts::Table as HostMounts;
 
 use crate::error::Error;
 

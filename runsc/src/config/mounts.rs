@@ -26,6 +26,20 @@ pub struct GoferMount {
     pub follow: bool,
 }
 
+impl GoferMount {
+    /// Without the mounts beneath it; `MS_*` of `flags` are in force.
+    pub fn alone(source: PathBuf, flags: u64) -> Self {
+        Self {
+            source,
+            recursive: false,
+            readonly: flags & MsFlags::MS_RDONLY.bits() != 0,
+            devices: flags & MsFlags::MS_NODEV.bits() == 0,
+            atime: atime(flags),
+            follow: false,
+        }
+    }
+}
+
 /// Options in the form of a mount.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -264,14 +278,7 @@ fn with_submounts(
             submount.relative
         );
         let index = u32::try_from(gofer.len()).map_err(|_| bad("mounts", "too many"))?;
-        gofer.push(GoferMount {
-            source: submount.path,
-            recursive: false,
-            readonly: flags & MsFlags::MS_RDONLY.bits() != 0,
-            devices: flags & MsFlags::MS_NODEV.bits() == 0,
-            atime: atime(flags),
-            follow: false,
-        });
+        gofer.push(GoferMount::alone(submount.path, flags));
         all.push(MountConfig {
             destination,
             kind: MountKind::Bind {

@@ -29,6 +29,8 @@ pub const NO_SYMFOLLOW: u64 = 256;
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Submount {
+    /// Number of the mount.
+    pub id: u64,
     pub path: PathBuf,
     /// From the source, without a leading slash.
     pub relative: String,
@@ -42,14 +44,21 @@ pub struct Submount {
 pub struct Table(OnceCell<Vec<u8>>);
 
 impl Table {
-    /// Those beneath a directory, parents first.
+    /// Those beneath a directory, parents first, if not too many.
     pub fn beneath(&self, source: &Path) -> Vec<Submount> {
+        let mut found = self.all_beneath(source);
+        found.truncate(MOST);
+        found
+    }
+
+    /// Those beneath a directory, parents first.
+    pub fn all_beneath(&self, source: &Path) -> Vec<Submount> {
         let Ok(source) = source.canonicalize() else {
             return Vec::new();
         };
         let table = self
             .0
-            .get_or_init(|| std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+            .get_or_init(|| std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default());
         let mut found: Vec<Submount> = Vec::new();
         for line in table.split(|b| *b == b'\n') {
             let Some((submount, dev)) = parse(line, &source) else {
@@ -66,7 +75,6 @@ impl Table {
             }
         }
         found.sort_by_key(|submount| submount.path.components().count());
-        found.truncate(MOST);
         found
     }
 }
@@ -74,7 +82,8 @@ impl Table {
 /// A line of `/proc/PID/mountinfo`, if it is of a mount beneath `source`: the mount and its device.
 fn parse(line: &[u8], source: &Path) -> Option<(Submount, (u32, u32))> {
     let mut fields = line.split(|b| *b == b' ');
-    let dev = std::str::from_utf8(fields.nth(2)?).ok()?;
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let dev = std::str::from_utf8(fields.nth(1)?).ok()?;
     let (major, minor) = dev.split_once(':')?;
     let path = unescape(fields.nth(1)?);
     let options = std::str::from_utf8(fields.next()?).ok()?;
@@ -88,6 +97,7 @@ fn parse(line: &[u8], source: &Path) -> Option<(Submount, (u32, u32))> {
         return None;
     }
     let submount = Submount {
+        id,
         path: path.to_owned(),
         relative,
         flags: flags(options),
@@ -150,7 +160,7 @@ mod tests {
     fn lines() {
         let line = b"36 35 98:5 /x /mnt/a\\040b/c ro,nosuid,relatime shared:1 master:2 - ext4 /dev/x rw";
         let (got, dev) = parse(line, Path::new("/mnt/a b")).unwrap();
-        assert_eq!((got.relative.as_str(), dev), ("c", (98, 5)));
+        assert_eq!((got.id, got.relative.as_str(), dev), (36, "c", (98, 5)));
         let wanted = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_RELATIME;
         assert_eq!(got.flags, wanted.bits());
         assert!(parse(line, Path::new("/mnt/a")).is_none());

@@ -1,8 +1,9 @@
 //! Hooks: programs of the host that run at given moments of a container's life, with its state on standard input.
 //!
 //! `prestart`, `createRuntime`, `poststart` and `poststop` run where `runsc` runs. `createContainer` runs in the container's
-//! network namespace and in the Gofer's mount namespace, before the Gofer takes its trees from there: what such a hook mounts
-//! into the root file system, the container sees and the host does not. `startContainer` runs in the container itself.
+//! network namespace and in the Gofer's mount namespace, which is that of the container's pid too until these hooks are
+//! over: what they mount into the root file system, the container sees and the host does not (`sandbox/hook_mounts.rs`).
+//! `startContainer` runs in the container itself.
 
 mod inside;
 mod run;

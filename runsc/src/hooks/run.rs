@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use rustix::fs::MemfdFlags;
-use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, PidfdFlags};
 use serde_json::Value;
 
@@ -23,20 +23,23 @@ const QUOTED: u64 = 4096;
 
 /// Namespaces of the container that a hook runs in.
 pub struct Namespaces {
-    pub network: File,
-    pub mounts: Option<File>,
+    network: File,
+    /// And the working directory there.
+    mounts: Option<(File, PathBuf)>,
 }
 
 impl Namespaces {
-    /// Those of two processes that are held.
-    pub fn of(sandbox: i32, gofer: Option<i32>) -> Result<Self> {
+    /// Those of two processes that are held, with the container's root.
+    pub fn of(sandbox: i32, gofer: Option<(i32, &Path)>) -> Result<Self> {
         let open = |pid: i32, name: &str| {
             let path = format!("/proc/{pid}/ns/{name}");
             File::open(&path).context(|| path)
         };
         Ok(Self {
             network: open(sandbox, "net")?,
-            mounts: gofer.map(|pid| open(pid, "mnt")).transpose()?,
+            mounts: gofer
+                .map(|(pid, root)| Ok((open(pid, "mnt")?, root.to_owned())))
+                .transpose()?,
         })
     }
 }
@@ -57,12 +60,11 @@ pub fn run(hook: &Hook, state: &Value, within: Option<&Namespaces>) -> Result<()
 
 fn enter(namespaces: &Namespaces) -> Result<()> {
     let what = || "enter the container's namespaces";
-    if let Some(mounts) = &namespaces.mounts {
+    if let Some((mounts, root)) = &namespaces.mounts {
         nix::sched::unshare(CloneFlags::CLONE_FS).context(what)?;
         nix::sched::setns(mounts, CloneFlags::CLONE_NEWNS).context(what)?;
-        // What the hook mounts must not come back to the host.
-        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", flags).context(what)?;
+        // Names that do not begin with a slash are the container's, as with runc.
+        rustix::process::chdir(root).context(|| root.display().to_string())?;
     }
     nix::sched::setns(&namespaces.network, CloneFlags::CLONE_NEWNET).context(what)
 }

@@ -117,6 +117,7 @@ fn detach(connection: Connection, terminal: Option<OwnedFd>, cgroup: Vec<PathBuf
         fds,
         become_root: false,
         new_session: true,
+        own_mounts: false,
     })
     .context(what)?;
     held.release().map(|(pid, _)| pid).context(what)

@@ -1,9 +1,9 @@
 //! Descriptors that the processes of a sandbox are given.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use rustix::fs::MemfdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -51,12 +51,22 @@ pub fn null() -> Result<OwnedFd> {
 }
 
 pub fn message_file<T: serde::Serialize>(message: &T) -> Result<OwnedFd> {
-    let what = || "donated configuration";
-    let mut file = File::from(rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC).context(what)?);
-    file.write_all(&serde_json::to_vec(message).context(what)?)
-        .context(what)?;
-    file.seek(SeekFrom::Start(0)).context(what)?;
+    let file = empty_message()?;
+    write_message(&file, message)?;
     Ok(file.into())
+}
+
+/// For what is written after the process was made, and before it is let go.
+pub fn empty_message() -> Result<File> {
+    let file = rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC);
+    file.map(File::from).context(|| "donated configuration")
+}
+
+/// Leaves the place for reading at the beginning, which both ends share.
+pub fn write_message<T: serde::Serialize>(file: &File, message: &T) -> Result<()> {
+    let what = || "donated configuration";
+    let text = serde_json::to_vec(message).context(what)?;
+    file.write_all_at(&text, 0).context(what)
 }
 
 pub fn connections(count: u32) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {

@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, OpenTreeFlags};
 use serde::{Deserialize, Serialize};
 
 use super::boot::MESSAGE_FD;
-use super::jail;
+use super::{hook_mounts, jail};
 use crate::config::GoferMount;
 use crate::error::{Context, Result};
 
@@ -29,6 +29,8 @@ pub struct GoferMessage {
     pub ready: i32,
     /// Write end of a pipe, open as long as this process lives.
     pub alive: i32,
+    /// Where `runsc` tells what hooks mounted, with the trees.
+    pub later: Option<i32>,
     /// End when the runsc that waits in the foreground ends.
     pub die_with_parent: bool,
 }
@@ -82,12 +84,16 @@ fn jail(message: GoferMessage) -> Result<Vec<(OwnedFd, GoferMount)>> {
         Some(number) => platform::host::inherited::take(*number).context(|| "donated tree"),
         None => detached(mount),
     };
-    let mounts = message
+    let mut mounts = message
         .mounts
         .iter()
         .enumerate()
         .map(|(i, mount)| Ok((tree((i, mount))?, mount.clone())))
         .collect::<Result<Vec<_>>>()?;
+    if let Some(later) = &message.later {
+        let later = platform::host::inherited::take(*later).context(|| "donated socket")?;
+        mounts.extend(hook_mounts::receive(&later)?);
+    }
     jail::empty_root()?;
     for (tree, mount) in mounts.iter().filter(|(_, mount)| mount.follow) {
         // Mounts spread only to a namespace. Here this one has no name, like what hangs nowhere: it lies on the root's root.

@@ -63,13 +63,19 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, (pod, connection): (&Pod, C
             die_with_parent: start.foreground,
         })?,
     };
-    let stub = stub.spawn(&image)?;
+    let stub = match &gofer.hooked {
+        Some(place) => place.within(|| stub.spawn(&image, true))?,
+        None => stub.spawn(&image, false)?,
+    };
     let process = Process::of(stub.pid()).ok_or_else(|| Error::new("the container's process ended at once"))?;
     making.record.sandbox = Some(process);
     making.write()?;
     making.settle(&stub, plan.container.process.oom_score_adj)?;
     create_hooks(making, &plan.hooks, stub.pid(), gofer.process.pid())?;
 
+    if let Some(place) = gofer.hooked {
+        place.hand_over(&mut plan)?;
+    }
     let gofer_pidfd = gofer.process.release().context(|| "start the gofer")?.1;
     let trouble = read_to_end(gofer.ready.as_fd())?;
     if !trouble.is_empty() {
@@ -122,7 +128,8 @@ struct Stub<'a> {
 }
 
 impl Stub<'_> {
-    fn spawn(&self, image: &OwnedFd) -> Result<Started> {
+    /// `own_mounts`: it has the Gofer's until then, for hooks.
+    fn spawn(&self, image: &OwnedFd, own_mounts: bool) -> Result<Started> {
         let null = null()?;
         let mut fds = vec![
             (null.as_fd(), 0),
@@ -142,6 +149,7 @@ impl Stub<'_> {
             fds,
             become_root: false,
             new_session: true,
+            own_mounts,
         })
         .context(|| "start runsc-container")
     }

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use sentry::boot::config::{BootConfig, BootFds, BootStatus, NetworkMode, SandboxConfig};
+use sentry::boot::config::{BootConfig, BootFds, BootStatus, MountConfig, NetworkMode, SandboxConfig};
 
 use super::boot::{BootMessage, MESSAGE_FD};
-use super::fds::{Donated, exit_file, keeps_stderr, log_file, message_file, null, read_to_end, stdio};
+use super::fds::{Donated, empty_message, exit_file, keeps_stderr, log_file, null, read_to_end, stdio, write_message};
 use super::making::Making;
 use super::spawn::spawn_sentry;
 use super::{control, jail, network, preserve, program};
@@ -25,6 +25,7 @@ pub struct Launched {
     reports: Option<(OwnedFd, OwnedFd)>,
     /// Write end of the start pipe, held by a runsc in the foreground.
     start: Option<OwnedFd>,
+    hook_mounts: Vec<(MountConfig, OwnedFd)>,
     _gofer_pidfd: OwnedFd,
 }
 
@@ -71,11 +72,31 @@ pub fn launch(making: &mut Making<'_>, mut plan: Plan) -> Result<Launched> {
         total_memory: total_memory(&plan),
         pids_limit: plan.pids_limit(),
     };
+    let own = empty_message()?;
+    donated
+        .list
+        .push((own.try_clone().context(|| "donated configuration")?.into(), MESSAGE_FD));
     let mode = sandbox.network;
     let oom = plan.container.process.oom_score_adj;
     let outside = network::own();
     let network = network::join(&plan.network, mode)?;
     let sysctl = plan.container.sysctl.clone();
+    let hooked = gofer.hooked.as_ref();
+    let held = spawn_sentry(&image, &donated, network, env.globals.is_rootless(), hooked)?;
+    let process = Process::of(held.pid()).ok_or_else(|| Error::new("the sandbox ended at once"))?;
+    making.record.sandbox = Some(process);
+    making.write()?;
+    making.settle(&held, oom)?;
+    if mode == NetworkMode::Host && !env.globals.is_rootless() {
+        network::prepare(held.pid(), outside, &sysctl)?;
+    }
+    // Everything that hooks may look at is there: the pid, in its cgroup and its network namespace. Nothing of it has
+    // run yet, and the Gofer has not taken its trees.
+    create_hooks(making, &plan.hooks, held.pid(), gofer.process.pid())?;
+    let hook_mounts = match gofer.hooked {
+        Some(place) => place.hand_over(&mut plan)?,
+        None => Vec::new(),
+    };
     let message = BootMessage {
         config: BootConfig {
             sandbox,
@@ -85,26 +106,17 @@ pub fn launch(making: &mut Making<'_>, mut plan: Plan) -> Result<Launched> {
         die_with_parent: start.foreground,
         controlling_terminal: start.terminal.is_new(),
     };
-    donated.list.push((message_file(&message)?, MESSAGE_FD));
-    let sandbox = spawn_sentry(&image, &donated, network, env.globals.is_rootless())?;
-    let process = Process::of(sandbox.pid()).ok_or_else(|| Error::new("the sandbox ended at once"))?;
-    making.record.sandbox = Some(process);
-    making.write()?;
-    making.settle(&sandbox, oom)?;
-    if mode == NetworkMode::Host && !env.globals.is_rootless() {
-        network::prepare(sandbox.pid(), outside, &sysctl)?;
-    }
-    // Everything that hooks may look at is there: the pid, in its cgroup and its network namespace. Nothing of it has
-    // run yet, and the Gofer has not taken its trees.
-    create_hooks(making, &plan.hooks, sandbox.pid(), gofer.process.pid())?;
+    write_message(&own, &message)?;
     let what = || "start the sandbox";
+    // The Gofer last: it leaves the mounts of a namespace that the Sentry may still have in common with it.
+    let pidfd = held.release().context(what)?.1;
     let gofer_pidfd = gofer.process.release().context(what)?.1;
-    let pidfd = sandbox.release().context(what)?.1;
     Ok(Launched {
         sandbox: process,
         pidfd,
         reports: Some((ready, gofer.ready)),
         start: start_write,
+        hook_mounts,
         _gofer_pidfd: gofer_pidfd,
     })
 }
@@ -117,6 +129,7 @@ impl Launched {
             pidfd,
             reports: None,
             start: None,
+            hook_mounts: Vec::new(),
             _gofer_pidfd: gofer_pidfd,
         }
     }
@@ -124,6 +137,11 @@ impl Launched {
     /// Whether the process is one that ends exactly as the guest's did.
     pub fn stands_for_guest(&self) -> bool {
         self.reports.is_none()
+    }
+
+    /// What hooks mounted into the container.
+    pub fn take_hook_mounts(&mut self) -> Vec<(MountConfig, OwnedFd)> {
+        std::mem::take(&mut self.hook_mounts)
     }
 
     pub fn pid(&self) -> i32 {
@@ -175,7 +193,7 @@ pub fn create_hooks(making: &Making<'_>, hooks: &Hooks, sandbox: i32, gofer: i32
     let within = if making.env.globals.is_rootless() {
         None
     } else {
-        Some(Namespaces::of(sandbox, Some(gofer))?)
+        Some(Namespaces::of(sandbox, Some((gofer, &record.rootfs)))?)
     };
     hooks::stage(Stage::CreateContainer, hooks, record, sandbox, within.as_ref())
 }

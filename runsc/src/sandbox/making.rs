@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::fds::{connections, keeps_stderr};
+use super::hook_mounts::{self, HookPlace};
 use super::spawn::{Started, start_gofer};
 use super::{Start, places};
 use crate::cgroup::{self, CgroupRecord};
@@ -30,6 +31,8 @@ pub struct OwnGofer {
     pub alive: OwnedFd,
     /// At its end when the Gofer serves; a complaint comes first.
     pub ready: OwnedFd,
+    /// Where it waits for what hooks mounted, if there are hooks that may.
+    pub hooked: Option<HookPlace>,
 }
 
 impl Making<'_> {
@@ -54,13 +57,21 @@ impl Making<'_> {
         let (alive, alive_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
         let (ready, ready_write) = pipe_with(PipeFlags::CLOEXEC).context(|| "pipe")?;
         let flags = [self.start.foreground, keeps_stderr(self.env, self.start)];
-        let process = start_gofer(self.env, image, plan, gofer_ends, [ready_write, alive_write], flags)?;
+        // An ordinary user's hooks run where runsc does.
+        let hooked = plan.hooks.may_mount() && !self.env.globals.is_rootless();
+        let (later, later_read) = hooked.then(hook_mounts::channel).transpose()?.unzip();
+        let pipes = [ready_write, alive_write];
+        let process = start_gofer(self.env, image, plan, gofer_ends, pipes, later_read, flags)?;
         self.record.gofer = Process::of(process.pid());
         self.write()?;
         self.begin(process.pid(), plan)?;
         self.settle(&process, plan.container.process.oom_score_adj)?;
+        let hooked = later
+            .map(|later| HookPlace::of(process.pid(), &plan.rootfs, later))
+            .transpose()?;
         Ok(OwnGofer {
             process,
+            hooked,
             connections: sentry_ends,
             alive,
             ready,

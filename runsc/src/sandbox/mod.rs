@@ -8,6 +8,7 @@ pub mod exec;
 mod fds;
 mod foreground;
 mod gofer;
+mod hook_mounts;
 mod jail;
 mod join;
 mod kernel;
@@ -220,7 +221,7 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         record,
         start,
     };
-    let launched = match &plan.role {
+    let mut launched = match &plan.role {
         Role::Member(membership) => {
             let (pod, connection) = match membership.first {
                 First::Made => bare::enter(&mut making, &plan, &membership.pod)?,
@@ -235,7 +236,7 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         _ => e,
     })?;
     if let Some(view) = view
-        && let Err(e) = show(container, record, &view)
+        && let Err(e) = show(container, record, view.with(launched.take_hook_mounts()))
     {
         env.log.warn(&format!(
             "the container's files are not shown in its mount namespace: {e}"
@@ -250,7 +251,7 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
 }
 
 /// Lets those who enter the mount namespace of the container's process see its files.
-fn show(container: &Container, record: &Record, view: &View) -> Result<()> {
+fn show(container: &Container, record: &Record, view: View) -> Result<()> {
     let Some(sandbox) = record.sandbox else { return Ok(()) };
     let list = control::processes(container.dir(), &record.id)?;
     let guests: Vec<i32> = list.iter().filter_map(|process| process.host_pid).collect();

@@ -23,6 +23,7 @@ use crate::namespace::in_namespace;
 pub struct View {
     gofer: Vec<GoferMount>,
     mounts: Vec<MountConfig>,
+    hooked: Vec<OwnedFd>,
 }
 
 /// `MOUNT_ATTR_RDONLY` of `mount_setattr(2)`.
@@ -34,14 +35,25 @@ impl View {
         (plan.container.root_overlay == Overlay::None).then(|| Self {
             gofer: plan.gofer.clone(),
             mounts: plan.container.mounts.clone(),
+            hooked: Vec::new(),
         })
     }
 
+    /// And what hooks mounted.
+    pub fn with(mut self, hooked: Vec<(MountConfig, OwnedFd)>) -> Self {
+        for (mount, tree) in hooked {
+            self.mounts.push(mount);
+            self.hooked.push(tree);
+        }
+        self
+    }
+
     /// Mounts everything in the namespace of the sandbox. `guests`: its processes that are the guest's, by their numbers there.
-    pub fn build(&self, sandbox: i32, guests: &[i32]) -> Result<()> {
+    pub fn build(mut self, sandbox: i32, guests: &[i32]) -> Result<()> {
         let path = format!("/proc/{sandbox}/ns/mnt");
         let namespace = File::open(&path).context(|| path)?;
-        let trees = self.trees()?;
+        let mut trees = self.trees()?;
+        trees.append(&mut self.hooked);
         let what = || "enter the sandbox's mount namespace".to_owned();
         in_namespace(&namespace, CloneFlags::CLONE_NEWNS, what, || {
             self.assemble(trees, guests)
