@@ -41,14 +41,68 @@ fn joined_names() {
     first.left_nothing();
 }
 
+/// Seconds since the host was started.
+fn host_uptime() -> f64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
-fn no_time_namespace() {
-    let mut b = Bundle::new("true");
+fn time_offsets() {
+    let mut b = Bundle::new("cat /proc/self/timens_offsets; read up idle < /proc/uptime; echo $up");
     b.spec["linux"]["namespaces"] = json!([{ "type": "time" }]);
-    b.spec["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": 0, "nanosecs": 0 } });
-    b.output();
-    b.spec["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 7 } });
-    b.fails(1, &["linux.timeOffsets.boottime", "time namespaces"]);
+    b.spec["linux"]["timeOffsets"] = json!({
+        "monotonic": { "secs": -1, "nanosecs": 7 },
+        "boottime": { "secs": 1_000_000 },
+    });
+    let text = b.output();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        ["monotonic          -1         7", "boottime      1000000         0"]
+    );
+    let up: f64 = lines[2].parse().unwrap();
+    assert!((up - host_uptime() - 1e6).abs() < 1000.0, "{up}");
+    // Processes that are added are in it too, and nobody can change it any more.
+    b.spec["process"]["args"][2] = json!("sleep 1000");
+    assert_eq!(b.detached(&["run", "--detach", "c"]), Some(0));
+    let script = "cat /proc/self/timens_offsets; read up idle < /proc/uptime; echo $up; \
+                  echo 1 2 3 > /proc/self/timens_offsets || readlink /proc/1/ns/time /proc/self/ns/time | uniq | wc -l";
+    let added = b.runsc(&["exec", "c", "sh", "-c", script]);
+    let text = String::from_utf8_lossy(&added.stdout).into_owned();
+    assert!(
+        text.starts_with("monotonic          -1         7\nboottime      1000000         0\n"),
+        "{text}"
+    );
+    let up: f64 = text.lines().nth(2).unwrap().parse().unwrap();
+    assert!((up - host_uptime() - 1e6).abs() < 1000.0, "{up}");
+    assert!(text.ends_with("\n1\n"), "{text}");
+    assert_eq!(code(&b.runsc(&["delete", "--force", "c"])), Some(0));
+    b.left_nothing();
+}
+
+#[test]
+fn time_namespaces_without_sense() {
+    let mut b = Bundle::new("readlink /proc/self/ns/time");
+    let plain = b.output();
+    b.spec["linux"]["namespaces"] = json!([{ "type": "time" }]);
+    assert_ne!(b.output(), plain);
+    b.spec["linux"]["timeOffsets"] = json!({ "realtime": { "secs": 1 } });
+    b.fails(1, &["linux.timeOffsets.realtime"]);
+    b.spec["linux"]["timeOffsets"] = json!({ "boottime": { "nanosecs": 1_000_000_000 } });
+    b.fails(1, &["linux.timeOffsets.boottime.nanosecs", "1000000000"]);
+    b.spec["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": -4_000_000_000i64 } });
+    b.fails(1, &["linux.timeOffsets", "out of range"]);
+    b.spec["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": 1 } });
+    b.spec["linux"]["namespaces"] = json!([]);
+    b.fails(1, &["linux.timeOffsets", "without a time namespace"]);
+    b.spec["linux"]["timeOffsets"] = json!({});
+    b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/proc/self/ns/time" }]);
+    assert_eq!(b.output(), plain);
+    b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/proc/self/ns/uts" }]);
+    b.fails(1, &["linux.namespaces[0].path", "cannot be joined"]);
+    b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/nowhere" }]);
+    b.fails(1, &["linux.namespaces[0].path", "/nowhere"]);
 }
 
 #[test]

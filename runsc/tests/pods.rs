@@ -209,6 +209,27 @@ fn a_shared_pid_namespace() {
 }
 
 #[test]
+fn a_member_s_own_time() {
+    let mut pod = Pod::new();
+    let apart = json!([{ "type": "pid" }, { "type": "mount" }, { "type": "time" }]);
+    let spec = pod.member("a", "exec sleep 1000");
+    spec["linux"]["namespaces"] = apart;
+    spec["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 5000 } });
+    pod.start("a");
+    let path = format!("/proc/{}/ns/time", pod.pid("a"));
+    pod.member("b", "exec sleep 1000")["linux"]["namespaces"] = json!([{ "type": "time", "path": path }]);
+    pod.start("b");
+    let boottime = |id: &str| pod.exec(id, "grep boottime /proc/self/timens_offsets | tr -s ' '");
+    assert_eq!(boottime("pod"), "boottime 0 0");
+    assert_eq!(boottime("a"), "boottime 5000 0");
+    assert_eq!(boottime("b"), "boottime 5000 0");
+    let ns = |id: &str| pod.exec(id, "readlink /proc/self/ns/time");
+    assert_eq!(ns("a"), ns("b"));
+    assert_ne!(ns("a"), ns("pod"));
+    pod.end();
+}
+
+#[test]
 fn verbs_work_on_one_container() {
     let mut pod = Pod::new();
     pod.member(

@@ -17,6 +17,7 @@ mod read;
 mod scheduling;
 mod seccomp;
 mod submounts;
+mod timens;
 mod uts;
 
 pub use capabilities::all_capabilities;
@@ -30,6 +31,7 @@ pub use process::process_config;
 pub use read::{Bundle, parse, read_bundle, read_file};
 pub use scheduling::cpus;
 pub use submounts::Table as HostMounts;
+pub use timens::is_own as is_own_time;
 
 use crate::error::Error;
 

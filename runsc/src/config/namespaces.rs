@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
 
-use super::bad;
+use sentry::boot::config::TimeOffsets;
+
 use super::pod::Role;
+use super::{bad, timens};
 use crate::error::Result;
 
 /// (id in the container, id outside, how many).
@@ -39,6 +41,7 @@ pub struct Wishes {
     pub pid: Wish,
     pub ipc: Wish,
     pub uts: Wish,
+    pub time: Wish,
 }
 
 /// What the list comes to.
@@ -48,6 +51,8 @@ pub struct Namespaces {
     pub wishes: Wishes,
     /// A cgroup namespace: the container's groups are its roots.
     pub own_cgroup: bool,
+    /// Of a new time namespace.
+    pub time_offsets: Option<TimeOffsets>,
     pub uid_map: IdMap,
     pub gid_map: IdMap,
 }
@@ -57,6 +62,7 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
         network: Network::Inherit,
         wishes: Wishes::default(),
         own_cgroup: false,
+        time_offsets: None,
         uid_map: Vec::new(),
         gid_map: Vec::new(),
     };
@@ -86,6 +92,7 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             LinuxNamespaceType::Ipc => out.wishes.ipc = wish,
             LinuxNamespaceType::Uts => out.wishes.uts = wish,
             LinuxNamespaceType::Cgroup => out.own_cgroup = true,
+            LinuxNamespaceType::Time => out.wishes.time = timens::wish(path.as_deref(), role),
             _ => {}
         }
         let shared = matches!(
@@ -99,6 +106,14 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             (LinuxNamespaceType::User, None) => user = true,
             // Its names are taken over.
             (LinuxNamespaceType::Uts, Some(_)) => {}
+            (LinuxNamespaceType::Time, Some(path)) => {
+                timens::check(path, role).map_err(|what| {
+                    bad(
+                        format_args!("linux.namespaces[{i}].path"),
+                        format_args!("{}: {what}", path.display()),
+                    )
+                })?;
+            }
             (_, Some(path)) => notes.push(format!(
                 "config.json: linux.namespaces[{i}].path: {}: the sandbox has its own {typ} namespace",
                 path.display()
@@ -106,14 +121,7 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             (_, None) => {}
         }
     }
-    for (clock, offset) in linux.time_offsets().iter().flatten() {
-        if offset.secs().unwrap_or(0) != 0 || offset.nanosecs().unwrap_or(0) != 0 {
-            return Err(bad(
-                format_args!("linux.timeOffsets.{clock}"),
-                "not supported: the sandbox's kernel has no time namespaces",
-            ));
-        }
-    }
+    out.time_offsets = timens::offsets(linux, &out.wishes.time)?;
     let maps = [("uid", linux.uid_mappings()), ("gid", linux.gid_mappings())];
     for (name, list) in maps {
         let map = id_map(name, list.as_deref().unwrap_or_default())?;

@@ -143,6 +143,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
         mortal_init: false,
         uid_map: ns.uid_map,
         gid_map: ns.gid_map,
+        time: ns.time_offsets,
     };
     let resources = linux.and_then(|l| l.resources().clone());
     if let Some(resources) = &resources {

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::sched::CloneFlags;
 use platform::host::spawn::{Spawn, spawn};
@@ -20,7 +21,7 @@ use super::stub::{CONNECTION_FD, EXIT_FD, StubMessage, TERMINAL_FD};
 use super::{preserve, processes, program};
 use crate::cgroup;
 use crate::commands::Env;
-use crate::config::{Plan, Wish};
+use crate::config::{Plan, Wish, is_own_time};
 use crate::error::{Context, Error, Result};
 use crate::state::{Pod, Process};
 
@@ -44,6 +45,13 @@ pub fn find(env: &Env<'_>, id: &str) -> Result<(Pod, Connection)> {
 pub fn join(making: &mut Making<'_>, mut plan: Plan, (pod, connection): (&Pod, Connection)) -> Result<Launched> {
     let (env, start) = (making.env, making.start);
     let pids_of = pids_of(env, &plan.wishes.pid, pod)?;
+    let time_of = match &plan.wishes.time {
+        Wish::Join(path) => match owner_of(env, path, "time", pod) {
+            Err(_) if is_own_time(path) => None,
+            owner => Some(owner?),
+        },
+        Wish::None | Wish::New => None,
+    };
     let image = program::open()?;
     making.record.pod = Some(pod.clone());
     making.create_group(&plan)?;
@@ -86,6 +94,7 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, (pod, connection): (&Pod, C
         pids_limit: plan.pids_limit(),
         container: plan.container,
         pids_of,
+        time_of,
         own_ipc: plan.wishes.ipc == Wish::New,
         own_uts: plan.wishes.uts == Wish::New,
         own_cgroup: making.record.cgroup.is_some(),
@@ -164,6 +173,11 @@ fn pids_of(env: &Env<'_>, wish: &Wish, pod: &Pod) -> Result<Option<String>> {
         Wish::None => return Ok(Some(pod.id.clone())),
         Wish::Join(path) => path,
     };
+    owner_of(env, path, "pid", pod).map(Some)
+}
+
+/// The container of the pod that a path of one of its process's namespaces names.
+fn owner_of(env: &Env<'_>, path: &Path, kind: &str, pod: &Pod) -> Result<String> {
     let field = || format!("config.json: linux.namespaces: {}", path.display());
     let named = path
         .strip_prefix("/proc")
@@ -179,17 +193,17 @@ fn pids_of(env: &Env<'_>, wish: &Wish, pod: &Pod) -> Result<Option<String>> {
             return false;
         };
         match (&pinned, named) {
-            (Some(pinned), _) => std::fs::metadata(format!("/proc/{}/ns/pid", process.pid))
+            (Some(pinned), _) => std::fs::metadata(format!("/proc/{}/ns/{kind}", process.pid))
                 .is_ok_and(|own| (own.dev(), own.ino()) == (pinned.dev(), pinned.ino())),
             (None, named) => named == Some(process.pid),
         }
     });
     match owners.as_slice() {
-        [owner] => Ok(Some(owner.id.clone())),
+        [owner] => Ok(owner.id.clone()),
         [] => Err(Error::new(format!("{}: no container of the pod {}", field(), pod.id))),
         // On the host the processes that stand for containers are in one namespace.
         _ => Err(Error::new(format!(
-            "{}: {} containers of the pod {} have this one on the host: only /proc/PID/ns/pid can tell which is meant",
+            "{}: {} containers of the pod {} have this one on the host: only /proc/PID/ns/{kind} can tell which is meant",
             field(),
             owners.len(),
             pod.id

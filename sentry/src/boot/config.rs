@@ -139,6 +139,9 @@ pub struct ContainerConfig {
     /// The first process is a command and no init: signals have their default effects on it.
     #[serde(default)]
     pub mortal_init: bool,
+    /// `linux.namespaces` has a new time namespace.
+    #[serde(default)]
+    pub time: Option<TimeOffsets>,
     /// `linux.namespaces` has a user namespace with these mappings (container id, host id as the Gofer sees it, size); empty:
     /// ids are used as they are.
     pub uid_map: Vec<(u32, u32, u32)>,
@@ -174,6 +177,15 @@ pub struct HierarchyConfig {
     pub group: String,
     /// Files that the host's kernel has there; none: all that the guest's has.
     pub files: Vec<String>,
+}
+
+/// `linux.timeOffsets`: seconds, and nanoseconds below a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeOffsets {
+    /// Of `CLOCK_MONOTONIC`.
+    pub monotonic: (i64, u32),
+    /// Of `CLOCK_BOOTTIME`.
+    pub boottime: (i64, u32),
 }
 
 /// `--overlay2` for the root.
@@ -330,6 +342,9 @@ pub struct JoinConfig {
     pub container: ContainerConfig,
     /// The container whose pid namespace it is in; none: it has its own.
     pub pids_of: Option<String>,
+    /// The container whose time namespace it is in, if another's.
+    #[serde(default)]
+    pub time_of: Option<String>,
     /// It has an IPC namespace of its own.
     pub own_ipc: bool,
     /// It has a host name of its own.

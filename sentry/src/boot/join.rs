@@ -126,6 +126,13 @@ async fn join(
     ns.pid_for_children = pid_ns;
     ns.ipc = ipc;
     ns.cgroup = cgroup_ns;
+    launch::new_time(kernel, &mut ns, &container)?;
+    if let Some(id) = &config.time_of {
+        let other = pod.find(id);
+        let other = other.ok_or_else(|| Failed::new(format!("time namespace: container {id} is not in the pod")))?;
+        ns.time_for_children = other.namespaces().time.clone();
+        ns.change_time();
+    }
     let nursery = match config.own_cgroup {
         true => Some(nursery(connection, kernel).await?),
         false => None,

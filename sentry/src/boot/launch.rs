@@ -19,6 +19,7 @@ use crate::loader;
 use crate::mm::Mm;
 use crate::task::seccomp::{Insn, Program};
 use crate::task::{Cgroup, ContainerProcess, Cx, Nsproxy, PidNamespace, Resource, Rlimit, Rlimits, TaskAttr};
+use crate::time::Shifted;
 
 /// All that the first process needs.
 pub struct Seed {
@@ -86,6 +87,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     );
     ns.pid_for_children = pid_ns;
     ns.cgroup = cgroup_ns;
+    new_time(kernel, &mut ns, container)?;
     Ok(Seed {
         kernel: kernel.clone(),
         start,
@@ -113,6 +115,23 @@ pub(super) fn cgroup_namespace(kernel: &Kernel, cgroup: &Arc<Cgroup>, config: &C
         true => CgroupNamespace::new(kernel.unique_id(), owner, cgroup, None),
         false => CgroupNamespace::first(0xefff_fffb, owner),
     }
+}
+
+/// The time namespace that config.json asks for.
+pub(super) fn new_time(kernel: &Kernel, ns: &mut Nsproxy, container: &ContainerConfig) -> Result<(), Failed> {
+    let Some(wanted) = &container.time else { return Ok(()) };
+    let time = kernel
+        .root_time_ns
+        .child(kernel.unique_id(), kernel.root_user_ns.clone());
+    let offsets = [
+        (Shifted::Monotonic, wanted.monotonic),
+        (Shifted::Boottime, wanted.boottime),
+    ];
+    time.set(&offsets)
+        .map_err(|e| Failed::new(format!("config.json: linux.timeOffsets: {}", text(e))))?;
+    ns.time_for_children = time;
+    ns.change_time();
+    Ok(())
 }
 
 /// Credentials that the container is built with: everything.
