@@ -106,6 +106,29 @@ fn time_namespaces_without_sense() {
 }
 
 #[test]
+fn memory_policy() {
+    let mut b = Bundle::new("sed 's/^[^ ]* //;s/ .*//' /proc/self/numa_maps | sort -u");
+    b.spec["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"] });
+    assert_eq!(b.output(), "bind=static:0\n");
+    b.spec["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_DEFAULT", "nodes": "" });
+    assert_eq!(b.output(), "default\n");
+    b.spec["process"]["args"][2] = json!("sleep 1000");
+    b.spec["linux"]["memoryPolicy"] =
+        json!({ "mode": "MPOL_PREFERRED", "nodes": "3,5-7", "flags": ["MPOL_F_RELATIVE_NODES"] });
+    assert_eq!(b.detached(&["run", "--detach", "c"]), Some(0));
+    let added = b.runsc(&["exec", "c", "cat", "/proc/self/numa_maps"]);
+    assert!(
+        String::from_utf8_lossy(&added.stdout).contains(" prefer=relative:0"),
+        "{added:?}"
+    );
+    assert_eq!(code(&b.runsc(&["delete", "--force", "c"])), Some(0));
+    b.spec["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_BIND", "nodes": "1" });
+    b.fails(1, &["linux.memoryPolicy", "invalid argument"]);
+    b.spec["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_INTERLEAVE", "nodes": "0-9999" });
+    b.fails(1, &["linux.memoryPolicy.nodes", "0-9999"]);
+}
+
+#[test]
 fn sysctls() {
     let mut b = Bundle::new(
         "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax net/ipv4/ip_unprivileged_port_start kernel/shmmax; \

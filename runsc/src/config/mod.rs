@@ -6,6 +6,7 @@ mod capabilities;
 mod default_spec;
 mod devices;
 mod hooks;
+mod mempolicy;
 mod mounts;
 mod namespaces;
 #[cfg(test)]

@@ -7,8 +7,8 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use sentry::boot::config::{CgroupConfig, ContainerConfig, Overlay as SentryOverlay};
 
 use super::{
-    Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mounts, namespaces,
-    pod, process, scheduling, seccomp,
+    Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mempolicy, mounts,
+    namespaces, pod, process, scheduling, seccomp,
 };
 use super::{First, Role, Wish, Wishes, uts};
 use crate::cli::{Globals, Overlay};
@@ -100,6 +100,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     };
     let mut process = process;
     process.personality = scheduling::personality(linux, &mut notes);
+    process.memory_policy = mempolicy::memory_policy(linux)?;
     if let Some(profile) = linux.and_then(|l| l.seccomp().as_ref()) {
         // Nonsense is refused even where it would not be used.
         let program = seccomp::program(profile)?;

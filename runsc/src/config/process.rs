@@ -87,6 +87,7 @@ pub fn process_config(process: &Process) -> Result<ProcessConfig> {
         io_priority: scheduling::io_priority(process)?,
         cpus: Vec::new(),
         personality: 0,
+        memory_policy: None,
         seccomp: None,
         program: None,
     })

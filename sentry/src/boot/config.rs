@@ -297,6 +297,9 @@ pub struct ProcessConfig {
     /// `exec --cgroup`: groups below the container's own, each with its controller or for all hierarchies.
     #[serde(default)]
     pub cgroups: Vec<(Option<String>, String)>,
+    /// `linux.memoryPolicy`: mode as `set_mempolicy(2)` has it, and nodes.
+    #[serde(default)]
+    pub memory_policy: Option<(u32, Vec<u32>)>,
     /// `linux.personality`, as `personality(2)` has it.
     #[serde(default)]
     pub personality: u32,

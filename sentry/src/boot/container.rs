@@ -29,6 +29,8 @@ pub struct Parts {
     pub seccomp: Option<Vec<(u16, u8, u8, u32)>>,
     /// `linux.personality`
     pub personality: u32,
+    /// `linux.memoryPolicy`
+    pub memory_policy: Option<(u32, Vec<u32>)>,
     pub cgroup: Arc<Cgroup>,
     /// Where its processes come from, if not from where all do: a cgroup of the host is its own.
     pub nursery: Option<Arc<dyn Nursery>>,
@@ -223,6 +225,7 @@ impl Container {
         let process = &super::config::ProcessConfig {
             seccomp: self.parts.seccomp.clone(),
             personality: self.parts.personality,
+            memory_policy: self.parts.memory_policy.clone(),
             ..process.clone()
         };
         let further = fds.split_off(streams);

@@ -144,6 +144,7 @@ async fn join(
         ns,
         seccomp: container.process.seccomp.clone(),
         personality: container.process.personality,
+        memory_policy: container.process.memory_policy.clone(),
         cgroup,
         nursery,
     };

@@ -17,6 +17,7 @@ use crate::fs::{FdTable, FsContext, impls};
 use crate::kernel::Kernel;
 use crate::loader;
 use crate::mm::Mm;
+use crate::mm::policy::{self, Policy};
 use crate::task::seccomp::{Insn, Program};
 use crate::task::{Cgroup, ContainerProcess, Cx, Nsproxy, PidNamespace, Resource, Rlimit, Rlimits, TaskAttr};
 use crate::time::Shifted;
@@ -100,6 +101,7 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
             ns,
             seccomp: container.process.seccomp.clone(),
             personality: container.process.personality,
+            memory_policy: container.process.memory_policy.clone(),
             cgroup,
             nursery: None,
         },
@@ -164,6 +166,7 @@ pub(super) fn builder_cred(kernel: &Kernel) -> Cred {
             cpus: Vec::new(),
             cgroups: Vec::new(),
             personality: 0,
+            memory_policy: None,
             seccomp: None,
             program: None,
         },
@@ -313,6 +316,12 @@ pub(super) async fn spawn(
 fn equip(cx: &Cx, process: &ProcessConfig) -> Result<(), Failed> {
     let failed = |what: &str, e: Errno| Failed::new(format!("{what}: {}", text(e)));
     settings(&mut cx.task.attr.lock(), process).map_err(|e| failed("process.execCPUAffinity.final", e))?;
+    if let Some((mode, nodes)) = &process.memory_policy {
+        let policy = policy::split(*mode)
+            .and_then(|(mode, flags)| Policy::new(mode, flags, nodes.iter().copied().collect()))
+            .map_err(|e| failed("config.json: linux.memoryPolicy", e))?;
+        cx.task.attr.lock().mempolicy = policy;
+    }
     let Some(insns) = &process.seccomp else { return Ok(()) };
     let insns = insns
         .iter()

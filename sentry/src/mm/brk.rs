@@ -50,6 +50,7 @@ impl Mm {
                 object,
                 offset: 0,
                 name: None,
+                policy: None,
             });
             state.note_peak();
             ctx.queue(MemOp::Map {

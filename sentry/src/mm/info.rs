@@ -5,6 +5,7 @@ use std::sync::Arc;
 use platform::Prot;
 
 use super::Mm;
+use super::policy::Policy;
 use super::vma::{SharedObject, Vma, VmaFlags, VmaObject};
 use crate::fs::File;
 
@@ -27,6 +28,8 @@ pub struct VmaInfo {
     pub shared: Option<Arc<SharedObject>>,
     /// `[heap]`, `[stack]`, `[vdso]`, `[vvar]`, `[anon:NAME]` or empty.
     pub name: String,
+    /// `mbind(2)`
+    pub policy: Option<Policy>,
 }
 
 /// Sizes in bytes.
@@ -70,6 +73,7 @@ impl Mm {
                     file: None,
                     shared: None,
                     name,
+                    policy: None,
                 });
             };
             if vdso.vvar_len > 0 {
@@ -146,6 +150,7 @@ fn info(vma: &Vma) -> VmaInfo {
         offset,
         file,
         shared,
+        policy: vma.policy,
         name,
     }
 }

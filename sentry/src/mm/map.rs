@@ -259,6 +259,7 @@ impl Mm {
             object,
             offset,
             name: None,
+            policy: None,
         });
         state.note_peak();
         let populate = request.populate || flags.contains(VmaFlags::LOCKED);

@@ -9,6 +9,7 @@ mod brk;
 mod fault;
 mod info;
 mod map;
+pub mod policy;
 mod remap;
 mod resident;
 mod stack;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use platform::Prot;
 
+use super::policy::Policy;
 use crate::fs::File;
 
 bitflags! {
@@ -81,6 +82,8 @@ pub struct Vma {
     pub offset: u64,
     /// `PR_SET_VMA_ANON_NAME`
     pub name: Option<Arc<str>>,
+    /// `mbind(2)`
+    pub policy: Option<Policy>,
 }
 
 impl Vma {
@@ -107,6 +110,7 @@ impl Vma {
             && self.prot == next.prot
             && self.flags == next.flags
             && self.name == next.name
+            && self.policy == next.policy
             && match (&self.object, &next.object) {
                 (VmaObject::Anonymous, VmaObject::Anonymous) => true,
                 (VmaObject::File(a), VmaObject::File(b)) => {
@@ -269,6 +273,7 @@ mod tests {
             object: VmaObject::Anonymous,
             offset: 0,
             name: None,
+            policy: None,
         }
     }
 

@@ -224,7 +224,7 @@ table! {
     233 epoll_ctl now poll::sys_epoll_ctl(epfd, op, fd, event) full "";
     234 tgkill now signal::sys_tgkill(tgid, tid, sig) full "";
     235 utimes now stat::sys_utimes(path, times) full "";
-    237 mbind now mm::sys_mbind(addr, len, mode, nodemask, maxnode, flags) full "";
+    237 mbind now mm::sys_mbind(addr, len, mode, nodemask, maxnode, flags) partial "of shared memory each mapping has a policy of its own";
     238 set_mempolicy now mm::sys_set_mempolicy(mode, nodemask, maxnode) full "";
     239 get_mempolicy now mm::sys_get_mempolicy(mode, nodemask, maxnode, addr, flags) full "";
     240 mq_open now sysv::sys_mq_open(name, oflag, mode, attr) full "";
@@ -327,6 +327,7 @@ table! {
     452 fchmodat2 now stat::sys_fchmodat2(dirfd, path, mode, flags) full "";
     454 futex_wake wait futex::sys_futex_wake(uaddr, mask, nr, flags) full "";
     455 futex_wait wait futex::sys_futex_wait(uaddr, val, mask, flags, timeout, clockid) full "";
+    450 set_mempolicy_home_node now mm::sys_set_mempolicy_home_node(start, len, home_node, flags) full "";
     456 futex_requeue wait futex::sys_futex_requeue(waiters, flags, nr_wake, nr_requeue) full "";
     457 statmount now mount::sys_statmount(req, buf, bufsize, flags) full "";
     458 listmount now mount::sys_listmount(req, ids, nr, flags) full "";
@@ -380,7 +381,6 @@ table! {
     445 landlock_add_rule EOPNOTSUPP "not enabled";
     446 landlock_restrict_self EOPNOTSUPP "not enabled";
     447 memfd_secret ENOSYS "off by default on Linux too";
-    450 set_mempolicy_home_node ENOSYS "not implemented";
     451 cachestat ENOSYS "what of a file the host keeps in memory is not for the guest to know";
     453 map_shadow_stack ENOSYS "not implemented";
     459 lsm_get_self_attr EOPNOTSUPP "no security modules";

@@ -19,6 +19,8 @@ pub struct TaskAttr {
     pub personality: u32,
     /// Scheduling.
     pub sched: Sched,
+    /// `set_mempolicy(2)`
+    pub mempolicy: Option<crate::mm::policy::Policy>,
     /// `PR_MCE_KILL`
     pub mce_kill: u32,
     /// `PR_SET_TSC`: 1 enabled.
@@ -76,6 +78,7 @@ impl TaskAttr {
                 ioprio: 0,
                 deadline: (0, 0, 0),
             },
+            mempolicy: None,
             mce_kill: 2,
             tsc_mode: 1,
             seccomp: Seccomp::Disabled,

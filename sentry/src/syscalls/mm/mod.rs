@@ -12,7 +12,7 @@ pub(super) use advice::{
     sys_madvise, sys_mincore, sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall, sys_process_madvise,
 };
 pub(super) use barrier::sys_membarrier;
-pub(super) use numa::{sys_get_mempolicy, sys_mbind, sys_set_mempolicy};
+pub(super) use numa::{sys_get_mempolicy, sys_mbind, sys_set_mempolicy, sys_set_mempolicy_home_node};
 pub(super) use remote::{sys_process_mrelease, sys_process_vm_readv, sys_process_vm_writev};
 
 use crate::cred::cap;

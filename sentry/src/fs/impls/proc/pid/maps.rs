@@ -9,7 +9,7 @@ use platform::Prot;
 use super::Proc;
 use crate::fs::impls::proc::{escape, shown_path};
 use crate::fs::stat::{major, minor};
-use crate::mm::{Mm, VmaFlags, VmaInfo};
+use crate::mm::{Mm, VmaFlags, VmaInfo, policy};
 use crate::task::Task;
 
 fn line(vma: &VmaInfo) -> Vec<u8> {
@@ -54,8 +54,10 @@ pub(super) fn maps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
 
 pub(super) fn numa_maps(_: &Proc, task: &Arc<Task>) -> Result<Vec<u8>> {
     let mut out = Vec::new();
+    let own = task.attr.lock().mempolicy;
     for vma in task.mm().map(|mm| mm.maps()).unwrap_or_default() {
-        out.extend_from_slice(format!("{:08x} default", vma.start).as_bytes());
+        let policy = policy::shown(vma.policy.or(own).as_ref());
+        out.extend_from_slice(format!("{:08x} {policy}", vma.start).as_bytes());
         if let Some(file) = &vma.file {
             out.extend_from_slice(b" file=");
             out.extend_from_slice(&escape(&shown_path(&file.path), b" \t\n\\"));
