@@ -452,3 +452,33 @@ def check_container_is_kept(e):
     until("all lines", lambda: len(e.docker("logs", "kept2").splitlines()) == 100000)
     e.docker("export", "-o", f"{e.directory}/export.tar", "kept2")
     contains(run("tar", "tf", f"{e.directory}/export.tar"), "root/kept")
+
+
+def check_namespaces_of_another(e):
+    """--pid and --ipc container:X: the container comes into the sandbox of X."""
+    e.docker("run", "-d", "--name", "first", "--ipc", "shareable", "bb", "sleep", "4321")
+    equal(e.docker("run", "--rm", "--pid", "container:first", "bb", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
+    e.docker("run", "-d", "--name", "second", "--pid", "container:first", "--ipc", "container:first", "--network", "container:first",
+             "bb", "sh", "-c", "ipcmk -M 4096 >/dev/null; nc -l -s 127.0.0.1 -p 7000 -e echo hello")
+    until("the shared memory", lambda: "0x" in e.docker("exec", "first", "ipcs", "-m"))
+    # One loopback.
+    until("the server", lambda: "hello" in e.docker("exec", "first", "sh", "-c", "nc 127.0.0.1 7000 </dev/null", code=None))
+    e.docker("wait", "second")
+    equal(e.docker("exec", "first", "echo", "still"), "still\n")
+    # Verbs and views of such a container are its own.
+    e.docker("run", "-d", "--name", "third", "--pid", "container:first", "bb", "sleep", "1234")
+    contains(e.docker("top", "third"), "sleep 1234")
+    equal("4321" in e.docker("top", "third"), False)
+    equal(e.docker("exec", "third", "sh", "-c", "ps | grep -c 'sleep [14]'").strip(), "2")
+    e.docker("pause", "third")
+    equal(e.docker("exec", "first", "echo", "goes on"), "goes on\n")
+    e.docker("unpause", "third")
+    e.docker("restart", "-t", "0", "third")
+    equal(e.docker("exec", "third", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
+    # The end of the first is the end of the sandbox.
+    e.docker("kill", "first")
+    equal(e.docker("wait", "third"), "137\n")
+    # With a network of the host's there is one for the whole sandbox.
+    e.docker("run", "-d", "--runtime", "runsc-net", "--name", "net", "bb", "sleep", "1000")
+    contains(e.docker("run", "--rm", "--runtime", "runsc-net", "--pid", "container:net", "bb", "true", code=None), "network: not that of the container")
+    equal(e.docker("run", "--rm", "--runtime", "runsc-net", "--pid", "container:net", "--network", "container:net", "bb", "echo", "in"), "in\n")

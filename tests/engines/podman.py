@@ -192,7 +192,7 @@ def check_init(e):
 
 
 def check_pod(e):
-    """Containers of a pod have the network namespace of the first one; each has a sandbox of its own."""
+    """Containers of a pod share network, IPC and names with the first one: they are in its sandbox."""
     e.podman("pod", "create", "--name", "pod", "--cgroup-parent", f"/{e.group}", "--infra-command", "/bin/sleep 1000", "--infra-image", "bb",
              "--share", "net,ipc,uts", "--hostname", "the-pod")
     for name in ("one", "two"):
@@ -200,6 +200,20 @@ def check_pod(e):
         equal(e.podman("exec", name, "hostname"), "the-pod\n")
     nets = {os.readlink(f"/proc/{e.inspect(n, '.State.Pid')}/ns/net") for n in ("one", "two")}
     equal(len(nets), 1)
+    e.podman("exec", "one", "ipcmk", "-M", "4096")
+    contains(e.podman("exec", "two", "ipcs", "-m"), "0x")
+    e.podman("exec", "-d", "one", "nc", "-l", "-s", "127.0.0.1", "-p", "7000", "-e", "echo", "hello")
+    until("the server", lambda: "hello" in e.podman("exec", "two", "sh", "-c", "nc 127.0.0.1 7000 </dev/null", code=None))
+    equal(e.podman("exec", "two", "sh", "-c", "ps | grep -c 'sleep [1]'"), "1\n")
+    # What looks at one of them by its pid finds that one.
+    with open(f"{e.directory}/file", "w") as file:
+        file.write("from outside\n")
+    e.podman("cp", f"{e.directory}/file", "one:/root/new")
+    equal(e.podman("exec", "one", "cat", "/root/new"), "from outside\n")
+    equal(e.podman("exec", "two", "ls", "/root"), "")
+    lines = e.podman("top", "two").splitlines()
+    equal(len(lines), 2)
+    contains(lines[1], "sleep 1000")
     contains(e.podman("pod", "ps"), "Running")
     e.podman("kill", "one")
     equal(e.podman("exec", "two", "echo", "still"), "still\n")
@@ -209,6 +223,22 @@ def check_pod(e):
     pod = e.podman("pod", "inspect", "pod", "--format", "{{.ID}}").strip()
     e.podman("pod", "rm", "-f", "-t", "0", "pod")
     e.forget(pod)
+
+
+def check_pid_of_another(e):
+    """--pid and --ipc container:X."""
+    e.run("-d", "--name", "first", "--ipc", "shareable", "bb", "sleep", "4321")
+    equal(e.run("--rm", "--pid", "container:first", "bb", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
+    e.run("-d", "--name", "second", "--pid", "container:first", "--ipc", "container:first", "bb", "sleep", "1234")
+    e.podman("exec", "second", "ipcmk", "-Q")
+    contains(e.podman("exec", "first", "ipcs", "-q"), "0x")
+    equal(e.podman("exec", "first", "sh", "-c", "ps | grep -c 'sleep [14]'"), "2\n")
+    e.podman("stop", "-t", "0", "second")
+    equal(e.podman("exec", "first", "echo", "still"), "still\n")
+    e.podman("start", "second")
+    equal(e.podman("exec", "second", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
+    e.podman("kill", "first")
+    equal(e.podman("wait", "second"), "137\n")
 
 
 def check_kube(e):

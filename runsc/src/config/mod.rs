@@ -27,7 +27,7 @@ pub use hooks::{Hook, Hooks};
 pub use mounts::GoferMount;
 pub use namespaces::{IdMap, Network, Wish, Wishes};
 pub use plan::{Plan, plan};
-pub use pod::{First, Role};
+pub use pod::{First, Membership, Role};
 pub use process::process_config;
 pub use read::{Bundle, parse, read_bundle, read_file};
 pub use scheduling::cpus;

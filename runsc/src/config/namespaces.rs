@@ -3,7 +3,7 @@
 //! The guest's namespaces are the Sentry's objects. On the host only the network namespace matters, for `--network=host`
 //! and for engines that look into it; and the user namespace of an ordinary user, without which nothing works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
 
@@ -11,7 +11,7 @@ use sentry::boot::config::TimeOffsets;
 
 use super::pod::Role;
 use super::{bad, timens};
-use crate::error::Result;
+use crate::error::{Result, words};
 
 /// (id in the container, id outside, how many).
 pub type IdMap = Vec<(u32, u32, u32)>;
@@ -86,6 +86,9 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
                 format_args!("{path:?} is not absolute"),
             ));
         }
+        if let Some(path) = path {
+            check_kind(i, typ, path)?;
+        }
         let wish = path.as_ref().map_or(Wish::New, |path| Wish::Join(path.clone()));
         match typ {
             LinuxNamespaceType::Pid => out.wishes.pid = wish,
@@ -95,16 +98,11 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
             LinuxNamespaceType::Time => out.wishes.time = timens::wish(path.as_deref(), role),
             _ => {}
         }
-        let shared = matches!(
-            typ,
-            LinuxNamespaceType::Pid | LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts
-        );
         match (typ, path) {
-            (_, Some(_)) if shared && matches!(role, Role::Member(_)) => {}
             (LinuxNamespaceType::Network, None) => out.network = Network::New,
             (LinuxNamespaceType::Network, Some(path)) => out.network = Network::Join(path.clone()),
             (LinuxNamespaceType::User, None) => user = true,
-            // Its names are taken over.
+            // Its names are taken over, or those of the container whose it is.
             (LinuxNamespaceType::Uts, Some(_)) => {}
             (LinuxNamespaceType::Time, Some(path)) => {
                 timens::check(path, role).map_err(|what| {
@@ -114,6 +112,8 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
                     )
                 })?;
             }
+            // Those of a container are shared (`sandbox/shared.rs`).
+            (LinuxNamespaceType::Pid | LinuxNamespaceType::Ipc, Some(_)) => {}
             (_, Some(path)) => notes.push(format!(
                 "config.json: linux.namespaces[{i}].path: {}: the sandbox has its own {typ} namespace",
                 path.display()
@@ -141,6 +141,21 @@ pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -
         }
     }
     Ok(out)
+}
+
+/// Refuses what is not there, and what says of itself that it is of another kind. A file at which a namespace is mounted says nothing.
+fn check_kind(i: usize, typ: LinuxNamespaceType, path: &Path) -> Result<()> {
+    let field = format!("linux.namespaces[{i}].path");
+    std::fs::metadata(path).map_err(|e| bad(&field, format_args!("{}: {}", path.display(), words(&e))))?;
+    let name = typ.to_string();
+    let link = std::fs::read_link(path).unwrap_or_default();
+    match link.to_str().and_then(|text| text.strip_suffix(']')?.split_once(":[")) {
+        Some((kind, _)) if kind != name => Err(bad(
+            field,
+            format_args!("{} is of a {kind} namespace, not of {typ}", path.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn id_map(name: &str, list: &[LinuxIdMapping]) -> Result<IdMap> {

@@ -122,7 +122,6 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     };
     let container = ContainerConfig {
         id: id.to_owned(),
-        pod: role == Role::Sandbox,
         bare: false,
         root_gofer_mount: 0,
         root_readonly,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::control::{self, Connection};
 use super::making::Making;
-use super::{Start, Terminal, destroy, join, run_detached};
+use super::{Start, Terminal, destroy, run_detached, shared};
 use crate::commands::Env;
 use crate::config::{self, IdMap, Network, Plan};
 use crate::error::{Context, Error, Result};
@@ -40,7 +40,7 @@ pub fn enter(making: &mut Making<'_>, plan: &Plan, id: &str) -> Result<(Pod, Con
             continue;
         };
         if !now.bare {
-            return join::find(env, id);
+            return shared::pod(env, id);
         }
         // As long as this has the lock, nobody thinks that the pod has no containers.
         if let Some(sandbox) = now.sandbox.filter(|p| p.alive())

@@ -96,6 +96,7 @@ fn detach(connection: Connection, terminal: Option<OwnedFd>, cgroup: Vec<PathBuf
         cgroup,
         terminal: terminal.is_some(),
         exit: false,
+        hostname: None,
         die_with_parent: false,
     })?;
     let null = null()?;

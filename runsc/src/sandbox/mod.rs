@@ -20,7 +20,9 @@ mod preserve;
 pub mod processes;
 mod program;
 mod relay;
+mod shared;
 mod spawn;
+mod stand_in;
 mod stub;
 mod terminal;
 mod userns;
@@ -38,7 +40,7 @@ pub use terminal::have_own as have_own_terminal;
 
 use crate::cgroup;
 use crate::commands::Env;
-use crate::config::{First, Plan, Role};
+use crate::config::Plan;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Stage};
 use crate::log;
@@ -211,32 +213,29 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
         use crate::error::Context;
         std::fs::create_dir_all(dir).context(|| dir.display().to_string())?;
     }
-    let alone = !matches!(plan.role, Role::Member(_)) && !env.globals.is_rootless();
     // It takes a tenth of a start, and nobody is given the pid of what runs in the foreground.
     let told = !start.foreground || start.pid_file.is_some();
-    let view = if alone && told { View::of(&plan) } else { None };
+    let view = if told && !env.globals.is_rootless() {
+        View::of(&plan)
+    } else {
+        None
+    };
     let mut making = Making {
         env,
         container,
         record,
         start,
     };
-    let mut launched = match &plan.role {
-        Role::Member(membership) => {
-            let (pod, connection) = match membership.first {
-                First::Made => bare::enter(&mut making, &plan, &membership.pod)?,
-                First::Given => join::find(env, &membership.pod)?,
-            };
-            join::join(&mut making, plan, (&pod, connection))?
-        }
-        Role::Alone | Role::Sandbox => launch::launch(&mut making, plan)?,
+    let mut launched = match shared::find(&mut making, &plan)? {
+        Some(home) => join::join(&mut making, plan, home)?,
+        None => launch::launch(&mut making, plan)?,
     };
     launched.wait_ready().map_err(|e| match &record.cgroup {
         Some(cgroup) if cgroup::killed(cgroup) => e.context("out of memory: linux.resources.memory is too little"),
         _ => e,
     })?;
     if let Some(view) = view
-        && let Err(e) = show(container, record, view.with(launched.take_hook_mounts()))
+        && let Err(e) = show(env, record, view.with(launched.take_hook_mounts()))
     {
         env.log.warn(&format!(
             "the container's files are not shown in its mount namespace: {e}"
@@ -251,11 +250,14 @@ fn try_build(env: &Env<'_>, container: &Container, record: &mut Record, start: &
 }
 
 /// Lets those who enter the mount namespace of the container's process see its files.
-fn show(container: &Container, record: &Record, view: View) -> Result<()> {
-    let Some(sandbox) = record.sandbox else { return Ok(()) };
-    let list = control::processes(container.dir(), &record.id)?;
+fn show(env: &Env<'_>, record: &Record, view: View) -> Result<()> {
+    let Some(process) = record.sandbox else { return Ok(()) };
+    let list = control::processes(&env.store.sandbox_dir(record), &record.id)?;
     let guests: Vec<i32> = list.iter().filter_map(|process| process.host_pid).collect();
-    view.build(sandbox.pid, &guests)
+    match &record.pod {
+        Some(pod) => view.build_apart(process.pid, pod.sandbox.pid, &guests),
+        None => view.build(process.pid, &guests),
+    }
 }
 
 /// Removes what a killed `create`, `run` or `do` left.

@@ -1,7 +1,7 @@
 //! The network namespace that the Sentry is in.
 
 use std::fs::File;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sched::CloneFlags;
 use sentry::boot::config::NetworkMode;
@@ -10,21 +10,38 @@ use crate::config::Network;
 use crate::error::{Context, Result};
 use crate::namespace::in_namespace;
 
-/// Joins the namespace that is wanted, for the processes started from now on; or gives the flag that makes a new one.
-pub fn join(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
+/// Which namespace a process goes to.
+pub enum Place {
+    New,
+    Of(File),
+    /// That of `runsc`.
+    Own,
+}
+
+pub fn place(wanted: &Network, mode: NetworkMode) -> Result<Place> {
     match wanted {
         Network::Join(path) => {
             let what = || format!("config.json: linux.namespaces: {}", path.display());
-            let file = File::options()
-                .read(true)
-                .custom_flags(nix::libc::O_CLOEXEC)
-                .open(path)
-                .context(what)?;
+            File::open(path).map(Place::Of).context(what)
+        }
+        Network::Inherit if mode == NetworkMode::Host => Ok(Place::Own),
+        Network::New | Network::Inherit => Ok(Place::New),
+    }
+}
+
+/// Joins the namespace that is wanted, for the processes started from now on; or gives the flag that makes a new one.
+pub fn join(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
+    match place(wanted, mode)? {
+        Place::New => Ok(CloneFlags::CLONE_NEWNET),
+        Place::Own => Ok(CloneFlags::empty()),
+        Place::Of(file) => {
+            let what = || match wanted {
+                Network::Join(path) => format!("config.json: linux.namespaces: {}", path.display()),
+                Network::New | Network::Inherit => "network namespace".to_owned(),
+            };
             nix::sched::setns(file, CloneFlags::CLONE_NEWNET).context(what)?;
             Ok(CloneFlags::empty())
         }
-        Network::Inherit if mode == NetworkMode::Host => Ok(CloneFlags::empty()),
-        Network::New | Network::Inherit => Ok(CloneFlags::CLONE_NEWNET),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct StubMessage {
     pub terminal: bool,
     /// The process is a container's first: its wait status is written down.
     pub exit: bool,
+    /// The name of a UTS namespace of its own.
+    pub hostname: Option<String>,
     /// End when the runsc that waits in the foreground ends.
     pub die_with_parent: bool,
 }
@@ -88,6 +90,9 @@ fn stand() -> Result<i32> {
     };
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::chdir("/");
+    if let Some(name) = &message.hostname {
+        rustix::system::sethostname(name.as_bytes()).context(|| "set the host name")?;
+    }
     jail::drop_capabilities(CapabilitySet::empty())?;
     if message.die_with_parent {
         // After the capabilities, as in `boot.rs`.

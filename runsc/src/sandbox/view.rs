@@ -48,16 +48,20 @@ impl View {
         self
     }
 
-    /// Mounts everything in the namespace of the sandbox. `guests`: its processes that are the guest's, by their numbers there.
-    pub fn build(mut self, sandbox: i32, guests: &[i32]) -> Result<()> {
-        let path = format!("/proc/{sandbox}/ns/mnt");
-        let namespace = File::open(&path).context(|| path)?;
+    /// Mounts everything in the namespace of the container's process. `guests`: the container's processes, by their numbers in the
+    /// sandbox.
+    pub fn build(mut self, process: i32, guests: &[i32]) -> Result<()> {
         let mut trees = self.trees()?;
         trees.append(&mut self.hooked);
-        let what = || "enter the sandbox's mount namespace".to_owned();
-        in_namespace(&namespace, CloneFlags::CLONE_NEWNS, what, || {
-            self.assemble(trees, guests)
-        })
+        within(process, || self.assemble(trees, guests))
+    }
+
+    /// The same where that process only stands for one in the sandbox of another container: the procfs is taken from there.
+    pub fn build_apart(self, process: i32, sandbox: i32, guests: &[i32]) -> Result<()> {
+        if let Some(proc) = within(sandbox, procfs)? {
+            within(process, || jail::move_mount(&proc, "/").context(|| "procfs"))?;
+        }
+        self.build(process, guests)
     }
 
     /// A copy of each tree that the Gofer serves. What is mounted beneath them later, on either side, stays there.
@@ -70,13 +74,16 @@ impl View {
         self.gofer.iter().map(tree).collect()
     }
 
-    /// In the namespace, whose root is a procfs of the sandbox's pids.
+    /// In the namespace, whose root is a procfs of the sandbox's pids, if there is one.
     fn assemble(&self, trees: Vec<OwnedFd>, guests: &[i32]) -> Result<()> {
         let mut empty = Empty::default();
-        hide_helpers(guests, &mut empty)?;
-        let proc = clone(CWD, "/", OpenTreeFlags::AT_RECURSIVE).context(|| "procfs")?;
-        set_mount_attributes(proc.as_fd(), RDONLY, false).context(|| "procfs")?;
-        let mut proc = Some(proc);
+        let mut proc = None;
+        if is_procfs(&clone(CWD, "/", OpenTreeFlags::empty()).context(|| "root")?) {
+            hide_helpers(guests, &mut empty)?;
+            let tree = clone(CWD, "/", OpenTreeFlags::AT_RECURSIVE).context(|| "procfs")?;
+            set_mount_attributes(tree.as_fd(), RDONLY, false).context(|| "procfs")?;
+            proc = Some(tree);
+        }
         let mut trees: Vec<Option<OwnedFd>> = trees.into_iter().map(Some).collect();
         let mut take = |at: usize| trees.get_mut(at).and_then(Option::take);
         let root = take(0).ok_or_else(|| Error::new("no root"))?;
@@ -93,15 +100,41 @@ impl View {
                     Some(tree) => attach(&tree, &at, &mount.destination).map(drop)?,
                     None => continue,
                 },
-                MountKind::Internal(kind) if kind == "proc" => {
-                    let Some(proc) = proc.take() else { continue };
-                    attach(&proc, &at, &mount.destination)?;
-                }
+                MountKind::Internal(kind) if kind == "proc" => match proc.take() {
+                    Some(proc) => attach(&proc, &at, &mount.destination).map(drop)?,
+                    None => empty.lay_over(&at, &mount.destination)?,
+                },
                 MountKind::Internal(_) => empty.lay_over(&at, &mount.destination)?,
             }
         }
         Ok(())
     }
+}
+
+/// Works in the mount namespace of a process.
+fn within<T: Send>(process: i32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let path = format!("/proc/{process}/ns/mnt");
+    let namespace = File::open(&path).context(|| path)?;
+    let what = || "enter the container's mount namespace".to_owned();
+    in_namespace(&namespace, CloneFlags::CLONE_NEWNS, what, work)
+}
+
+/// A copy of the procfs that the namespace of a sandbox has, as its root or, beneath the files of the first container, as theirs: in
+/// that one the sandbox's own processes are hidden.
+fn procfs() -> Result<Option<OwnedFd>> {
+    for place in ["/", "/proc"] {
+        if let Ok(tree) = clone(CWD, place, OpenTreeFlags::AT_RECURSIVE)
+            && is_procfs(&tree)
+        {
+            make_private(tree.as_fd()).context(|| "procfs")?;
+            return Ok(Some(tree));
+        }
+    }
+    Ok(None)
+}
+
+fn is_procfs(tree: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(tree).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
 /// One empty directory for all places.

@@ -8,6 +8,8 @@
     reason = "helpers of tests may fail them, and each file uses some"
 )]
 
+pub mod pod;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -99,9 +99,6 @@ pub struct BootError {
 pub struct ContainerConfig {
     /// Container id.
     pub id: String,
-    /// It is the first of a pod: others come later, and it does not see their processes.
-    #[serde(default)]
-    pub pod: bool,
     /// It is there for those that join only: it ends when the last of them has.
     #[serde(default)]
     pub bare: bool,
@@ -338,20 +335,23 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
-/// A container that comes to a running sandbox. It shares the pod's network.
+/// A container that comes to a running sandbox, and whose namespaces it shares: the id of a container there, or none for one of
+/// its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JoinConfig {
     /// The container. Its first process waits for [`super::control::Request::Start`].
     pub container: ContainerConfig,
-    /// The container whose pid namespace it is in; none: it has its own.
+    /// Of processes.
     pub pids_of: Option<String>,
     /// The container whose time namespace it is in, if another's.
     #[serde(default)]
     pub time_of: Option<String>,
-    /// It has an IPC namespace of its own.
-    pub own_ipc: bool,
-    /// It has a host name of its own.
-    pub own_uts: bool,
+    /// Of IPC objects.
+    pub ipc_of: Option<String>,
+    /// Of names.
+    pub uts_of: Option<String>,
+    /// Of the network. One of its own has a loopback alone.
+    pub net_of: Option<String>,
     /// It has cgroups of its own on the host.
     pub own_cgroup: bool,
     /// Most tasks.

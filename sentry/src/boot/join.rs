@@ -7,7 +7,7 @@ use gofer::client::Client;
 use platform::Nursery;
 use rustix::io::Errno as HostErrno;
 
-use super::config::JoinConfig;
+use super::config::{JoinConfig, NetworkMode};
 use super::container::{Container, Parts};
 use super::control::{Reply, Request};
 use super::exec::Held;
@@ -93,16 +93,21 @@ async fn join(
     if maps.iter().any(|map| !map.is_empty()) && *kernel.outer_ids.lock() != maps {
         return Err(Failed::new("config.json: linux.uidMappings: not those of the pod"));
     }
-    let pid_ns = match &config.pids_of {
-        Some(id) => pod
-            .find(id)
-            .map(|other| other.namespaces().pid_for_children.clone())
-            .ok_or_else(|| Failed::new(format!("pid namespace: container {id} is not in the pod")))?,
-        None => PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone()),
+    let of = |id: &Option<String>, kind: &str| {
+        let found = id.as_ref().map(|id| {
+            let missing = || Failed::new(format!("{kind} namespace: container {id} is not in the sandbox"));
+            pod.find(id).ok_or_else(missing)
+        });
+        found.transpose()
     };
-    let ipc = match config.own_ipc {
-        true => IpcNamespace::new(kernel.unique_id(), kernel.root_user_ns.clone()),
-        false => first.namespaces().ipc.clone(),
+    let (id, owner) = (|| kernel.unique_id(), || kernel.root_user_ns.clone());
+    let pid_ns = match of(&config.pids_of, "pid")? {
+        Some(other) => other.namespaces().pid_for_children.clone(),
+        None => PidNamespace::child(&kernel.tasks.root_ns, id(), owner()),
+    };
+    let ipc = match of(&config.ipc_of, "ipc")? {
+        Some(other) => other.namespaces().ipc.clone(),
+        None => IpcNamespace::new(id(), owner()),
     };
     let client = Arc::new(Client::new(connections));
     let cred = Arc::new(launch::builder_cred(kernel));
@@ -119,10 +124,22 @@ async fn join(
         .map_err(|f| Failed::new(format!("{}: {}", f.what, launch::text(f.errno))))?;
     let (host, domain) = (container.hostname.as_bytes(), container.domainname.as_bytes());
     let mut ns = Nsproxy::new(kernel, mounts.clone(), host, domain);
-    if !config.own_uts {
-        ns.uts = first.namespaces().uts.clone();
+    if let Some(other) = of(&config.uts_of, "uts")? {
+        ns.uts = other.namespaces().uts.clone();
     }
-    ns.net = first.namespaces().net.clone();
+    ns.net = match of(&config.net_of, "network")? {
+        Some(other) => other.namespaces().net.clone(),
+        // The sandbox is in one network namespace of the host's, and stays there.
+        None if kernel.config.network == NetworkMode::Host => {
+            let what = "config.json: linux.namespaces: network: not that of the container whose sandbox is joined";
+            return Err(Failed::new(format!("{what} ({})", first.id())));
+        }
+        None => {
+            let net = kernel.net.unshare(id(), owner());
+            net.set_lo_up(true);
+            net
+        }
+    };
     ns.pid_for_children = pid_ns;
     ns.ipc = ipc;
     ns.cgroup = cgroup_ns;

@@ -55,11 +55,8 @@ pub fn prepare(kernel: &Arc<Kernel>, config: &BootConfig) -> Result<Seed, Failed
     let client = Arc::new(Client::new(gofer));
     let container = &config.container;
     let cred = Arc::new(builder_cred(kernel));
-    // The first of a pod does not see the processes of the others.
-    let pid_ns = match container.pod {
-        true => PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone()),
-        false => kernel.tasks.root_ns.clone(),
-    };
+    // Others may come later: it does not see their processes.
+    let pid_ns = PidNamespace::child(&kernel.tasks.root_ns, kernel.unique_id(), kernel.root_user_ns.clone());
     let (rules, cgroups) = (container.device_rules.clone(), &container.cgroups);
     let cgroup = impls::cgroup::container(kernel, config.sandbox.pids_limit, rules, cgroups);
     let cgroup_ns = cgroup_namespace(kernel, &cgroup, cgroups);
