@@ -325,12 +325,7 @@ fn what_is_nobodys_and_what_is_refused() {
     // A sandbox that has one network of the host's cannot have another one as well.
     let mut on_host = Bundle::new("exec sleep 1000");
     on_host.spec["linux"]["namespaces"] = json!([{ "type": "pid" }, { "type": "network" }, { "type": "mount" }]);
-    let run = |id: &str| {
-        let mut command = on_host.command(&["--network=host", "run", "-d", id]);
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        command.output().unwrap()
-    };
-    assert!(run("first").status.success());
+    assert_eq!(on_host.detached(&["--network=host", "run", "-d", "first"]), Some(0));
     let pid = on_host.state("first")["pid"].as_i64().unwrap();
     on_host.spec["linux"]["namespaces"] = those_of(pid, &["pid"]);
     let output = on_host.runsc(&["--network=host", "run", "-d", "second"]);

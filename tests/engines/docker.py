@@ -459,11 +459,11 @@ def check_namespaces_of_another(e):
     e.docker("run", "-d", "--name", "first", "--ipc", "shareable", "bb", "sleep", "4321")
     equal(e.docker("run", "--rm", "--pid", "container:first", "bb", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
     e.docker("run", "-d", "--name", "second", "--pid", "container:first", "--ipc", "container:first", "--network", "container:first",
-             "bb", "sh", "-c", "ipcmk -M 4096 >/dev/null; nc -l -s 127.0.0.1 -p 7000 -e echo hello")
+             "bb", "sh", "-c", "ipcmk -M 4096 >/dev/null; exec nc -ll -p 7000 -e echo hello")
     until("the shared memory", lambda: "0x" in e.docker("exec", "first", "ipcs", "-m"))
     # One loopback.
-    until("the server", lambda: "hello" in e.docker("exec", "first", "sh", "-c", "nc 127.0.0.1 7000 </dev/null", code=None))
-    e.docker("wait", "second")
+    until("the server", lambda: "hello" in e.docker("exec", "first", "nc", "127.0.0.1", "7000", code=None))
+    e.docker("kill", "second")
     equal(e.docker("exec", "first", "echo", "still"), "still\n")
     # Verbs and views of such a container are its own.
     e.docker("run", "-d", "--name", "third", "--pid", "container:first", "bb", "sleep", "1234")

@@ -200,10 +200,13 @@ def check_pod(e):
         equal(e.podman("exec", name, "hostname"), "the-pod\n")
     nets = {os.readlink(f"/proc/{e.inspect(n, '.State.Pid')}/ns/net") for n in ("one", "two")}
     equal(len(nets), 1)
+    lines = e.podman("top", "two").splitlines()
+    equal(len(lines), 2)
+    contains(lines[1], "sleep 1000")
     e.podman("exec", "one", "ipcmk", "-M", "4096")
     contains(e.podman("exec", "two", "ipcs", "-m"), "0x")
-    e.podman("exec", "-d", "one", "nc", "-l", "-s", "127.0.0.1", "-p", "7000", "-e", "echo", "hello")
-    until("the server", lambda: "hello" in e.podman("exec", "two", "sh", "-c", "nc 127.0.0.1 7000 </dev/null", code=None))
+    e.podman("exec", "-d", "one", "nc", "-ll", "-p", "7000", "-e", "echo", "hello")
+    until("the server", lambda: "hello" in e.podman("exec", "two", "nc", "127.0.0.1", "7000", code=None))
     equal(e.podman("exec", "two", "sh", "-c", "ps | grep -c 'sleep [1]'"), "1\n")
     # What looks at one of them by its pid finds that one.
     with open(f"{e.directory}/file", "w") as file:
@@ -211,9 +214,6 @@ def check_pod(e):
     e.podman("cp", f"{e.directory}/file", "one:/root/new")
     equal(e.podman("exec", "one", "cat", "/root/new"), "from outside\n")
     equal(e.podman("exec", "two", "ls", "/root"), "")
-    lines = e.podman("top", "two").splitlines()
-    equal(len(lines), 2)
-    contains(lines[1], "sleep 1000")
     contains(e.podman("pod", "ps"), "Running")
     e.podman("kill", "one")
     equal(e.podman("exec", "two", "echo", "still"), "still\n")
@@ -239,6 +239,8 @@ def check_pid_of_another(e):
     equal(e.podman("exec", "second", "cat", "/proc/1/cmdline"), "sleep\x004321\x00")
     e.podman("kill", "first")
     equal(e.podman("wait", "second"), "137\n")
+    # Podman removes no container on which another one depends.
+    e.podman("rm", "second")
 
 
 def check_kube(e):
