@@ -21,6 +21,7 @@ use std::task::{self, Poll};
 use abi::errno::Result;
 use abi::regs::Regs;
 
+pub use guest::procfs::guest_oom_score_adj;
 pub use types::{FaultInfo, MapFlags, MemOp, OpFailure, PageState, Prot, Trap, Vdso};
 
 /// A future that a platform gives back where the call is rare enough to pay for a box.

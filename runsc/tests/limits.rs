@@ -132,6 +132,25 @@ fn nonsense() {
     }
 }
 
+/// Guest processes go before the sandbox when memory is short, and no more willingly than others of its rank.
+#[test]
+fn who_goes_first() {
+    let mut b = Bundle::new("exec sleep 1000");
+    for (own, guest) in [(0, "500"), (100, "600"), (1000, "1000")] {
+        b.spec["process"]["oomScoreAdj"] = json!(own);
+        assert_eq!(b.detached(&["run", "-d", "c"]), Some(0));
+        let score = |pid: i64| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap_or_default();
+        let sandbox = b.state("c")["pid"].as_i64().unwrap();
+        assert_eq!(score(sandbox).trim(), own.to_string());
+        // By the time one is looked at it may have executed, which makes it another process of the host.
+        wait_for(guest, || {
+            let pids: Vec<i64> = serde_json::from_slice(&b.runsc(&["ps", "-f", "json", "c"]).stdout).unwrap();
+            pids.iter().any(|pid| score(*pid).trim() == guest)
+        });
+        assert_eq!(b.runsc(&["delete", "-f", "c"]).status.code(), Some(0));
+    }
+}
+
 /// What does not start for want of memory says so.
 #[test]
 fn too_little_memory() {

@@ -156,6 +156,8 @@ def check_resize(e):
     for rows, columns in (30, 91), (41, 117):
         fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         def size():
+            # ctr asks for the size, and only then listens for changes of it: one in between is lost.
+            os.kill(t.pid, signal.SIGWINCH)
             # Until ctr has given the terminal a size, stty has none to tell and says so.
             t.send("stty size\n")
             return f"{rows} {columns}" in t.expect("[0-9]+ [0-9]+\r|stty: ")

@@ -21,12 +21,20 @@ pub(crate) fn read_file(dir: BorrowedFd<'_>, path: &str) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// Guest processes are the first to go when memory is short.
+/// The `oom_score_adj` of guest processes where the sandbox has `own`, which is what config.json says: they go before it when
+/// memory is short, by half of what there is, and between sandboxes the order stays.
+pub fn guest_oom_score_adj(own: i32) -> i32 {
+    own.saturating_add(500).clamp(-1000, 1000)
+}
+
+/// Gives it to the process from which all others are forked; it has the Sentry's.
 pub(crate) fn prefer_for_oom(pid: i32, proc_fd: Option<&OwnedFd>) {
     let Some(proc_fd) = proc_fd else { return };
+    let path = format!("{pid}/oom_score_adj");
+    let own = read_file(proc_fd.as_fd(), &path).and_then(|text| text.trim().parse::<i32>().ok());
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::openat(proc_fd, format!("{pid}/oom_score_adj"), flags, Mode::empty()) {
-        let _ = rustix::io::write(&fd, b"1000");
+    if let Ok(fd) = rustix::fs::openat(proc_fd, &path, flags, Mode::empty()) {
+        let _ = rustix::io::write(&fd, guest_oom_score_adj(own.unwrap_or(0)).to_string().as_bytes());
     }
 }
 

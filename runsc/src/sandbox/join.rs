@@ -54,7 +54,8 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, home: Home) -> Result<Launc
     let process = Process::of(stub.pid()).ok_or_else(|| Error::new("the container's process ended at once"))?;
     making.record.sandbox = Some(process);
     making.write()?;
-    making.settle(&stub, plan.container.process.oom_score_adj)?;
+    let oom_score_adj = plan.container.process.oom_score_adj;
+    making.settle(&stub, oom_score_adj)?;
     create_hooks(making, &plan.hooks, stub.pid(), gofer.process.pid())?;
 
     if let Some(place) = gofer.hooked {
@@ -88,7 +89,11 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, home: Home) -> Result<Launc
     connection.send(&request, &borrowed)?;
     let mut reply = connection.receive()?.ok_or_else(closed)?;
     if let (Reply::Nursery { host_pid }, Some(cgroup)) = (&reply, &making.record.cgroup) {
-        cgroup::enter(cgroup, processes::host_pid(making.record, *host_pid)?)?;
+        let nursery = processes::host_pid(making.record, *host_pid)?;
+        cgroup::enter(cgroup, nursery)?;
+        // It has the sandbox's. To have less takes CAP_SYS_RESOURCE, as in `settle`.
+        let oom = platform::guest_oom_score_adj(oom_score_adj).to_string();
+        let _ = std::fs::write(format!("/proc/{nursery}/oom_score_adj"), oom);
         connection.send(&Request::Placed, &[])?;
         reply = connection.receive()?.ok_or_else(closed)?;
     }

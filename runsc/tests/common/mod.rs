@@ -60,7 +60,21 @@ impl Bundle {
 
     /// The same, without the overlay.
     pub fn plain(&self, args: &[&str]) -> Command {
-        fs::write(self.path("config.json"), self.spec.to_string()).unwrap();
+        let mut spec = self.spec.clone();
+        let linux = &mut spec["linux"];
+        if linux["resources"].is_object() && linux["cgroupsPath"].is_null() {
+            // The default is the container's name, which those of other tests have too.
+            let name = self
+                .dir
+                .path()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .trim_start_matches('.');
+            linux["cgroupsPath"] = json!(format!("/runsc-{name}"));
+        }
+        fs::write(self.path("config.json"), spec.to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_runsc"));
         command
             .arg("--root")
