@@ -174,7 +174,12 @@ fn engines_find_the_containers_files() {
     let mut pod = Pod::plain();
     let spaces = those_of(pod.pid("pod"), &["ipc"]);
     pod.other("a", "exec tail -f /dev/null")["linux"]["namespaces"] = spaces.clone();
-    pod.other("hidden", "exec tail -f /dev/null")["linux"]["namespaces"] = spaces;
+    for id in ["hidden", "hooked"] {
+        pod.other(id, "exec tail -f /dev/null")["linux"]["namespaces"] = spaces.clone();
+    }
+    // Docker gives every container a hook.
+    let hooked = &mut pod.members.last_mut().unwrap().1.spec;
+    hooked["hooks"]["prestart"] = json!([{ "path": "/bin/true" }]);
     let own = tempfile::TempDir::new().unwrap();
     for name in ["bin", "proc", "tmp", "dev", "host"] {
         fs::create_dir(own.path().join(name)).unwrap();
@@ -186,6 +191,7 @@ fn engines_find_the_containers_files() {
     pod.create_plain("a");
     pod.ok(&["start", "a"]);
     pod.start("hidden");
+    pod.start("hooked");
     let inside = |id: &str, script: &str| {
         let mount = format!("--mount=/proc/{}/ns/mnt", pod.pid(id));
         let output = Command::new("nsenter")
@@ -209,8 +215,10 @@ fn engines_find_the_containers_files() {
     );
     assert_eq!(inside("a", "echo /proc/1/*"), "/proc/1/*\n");
     // Where the host does not have the files there is nothing at all.
-    assert_eq!(inside("hidden", "echo /*"), "");
-    for id in ["a", "hidden"] {
+    for id in ["hidden", "hooked"] {
+        assert_eq!(inside(id, "echo /*"), "");
+    }
+    for id in ["a", "hidden", "hooked"] {
         let root = format!("/proc/{}/root", pod.pid(id));
         let list: Vec<_> = fs::read_dir(&root).unwrap().flatten().map(|e| e.file_name()).collect();
         assert!(list.is_empty(), "{list:?}");

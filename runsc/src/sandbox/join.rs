@@ -58,6 +58,7 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, home: Home) -> Result<Launc
     making.settle(&stub, oom_score_adj)?;
     create_hooks(making, &plan.hooks, stub.pid(), gofer.process.pid())?;
 
+    let hooked = gofer.hooked.is_some();
     if let Some(place) = gofer.hooked {
         place.hand_over(&mut plan)?;
     }
@@ -107,6 +108,9 @@ pub fn join(making: &mut Making<'_>, mut plan: Plan, home: Home) -> Result<Launc
     }
     connection.be_patient()?;
     let pidfd = stub.release().context(|| "start runsc-container")?.1;
-    places.leave_host(process.pid)?;
+    // With hooks it has a copy of the Gofer's mounts, which has left the host's files before.
+    if !hooked {
+        places.leave_host(process.pid)?;
+    }
     Ok(Launched::joined(process, pidfd, gofer_pidfd))
 }
