@@ -16,7 +16,7 @@ use super::{Start, Terminal, destroy, run_detached, shared};
 use crate::commands::Env;
 use crate::config::{self, IdMap, Network, Plan};
 use crate::error::{Context, Error, Result};
-use crate::state::{Container, Pod, Record};
+use crate::state::{Container, Phase, Pod, Record};
 
 /// How often a sandbox may turn out to be ending.
 const ATTEMPTS: u32 = 100;
@@ -42,8 +42,10 @@ pub fn enter(making: &mut Making<'_>, plan: &Plan, id: &str) -> Result<(Pod, Con
         if !now.bare {
             return shared::pod(env, id);
         }
-        // As long as this has the lock, nobody thinks that the pod has no containers.
-        if let Some(sandbox) = now.sandbox.filter(|p| p.alive())
+        // Whoever made it had the lock to the end, or was killed; then it is made anew. As long as this has the lock, nobody thinks that
+        // the pod has no containers.
+        let whole = now.phase == Phase::Started;
+        if let Some(sandbox) = now.sandbox.filter(|p| whole && p.alive())
             && let Ok(connection) = control::expect(first.dir())
         {
             let id = id.to_owned();
