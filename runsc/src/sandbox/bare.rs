@@ -28,15 +28,12 @@ const OOM_SCORE_ADJ: i32 = -998;
 pub fn enter(making: &mut Making<'_>, plan: &Plan, id: &str) -> Result<(Pod, Connection)> {
     let env = making.env;
     for _ in 0..ATTEMPTS {
-        let Ok(first) = env.store.open(id) else {
-            // Somebody else may have been faster.
-            if let Ok(first) = env.store.create(id) {
-                make(env, first, plan, id).map_err(|e| e.context("sandbox of the pod"))?;
-            }
+        // Somebody else may have been faster, and may have been killed before it wrote anything down.
+        let Ok(first) = env.store.open(id).or_else(|_| env.store.create(id)) else {
             continue;
         };
         let Some(now) = first.read()? else {
-            first.remove()?;
+            make(env, first, plan, id).map_err(|e| e.context("sandbox of the pod"))?;
             continue;
         };
         if !now.bare {
