@@ -404,3 +404,19 @@ def refusals(e, pause):
     # CRI-O deletes what it could not create.
     wrong.delete()
     equal(pod.run("right", "exit 0").ended(), 0)
+
+
+def check_bare_killed(e):
+    # Whoever makes the pod's sandbox may die at any moment of it; the others, and what comes after, find a way.
+    for n in range(8):
+        pod = Pod(e, False)
+        dies, stays = Container(pod, "dies", ["exec sleep 1000"]), Container(pod, "stays", ["exec sleep 1000"])
+        making = [subprocess.Popen([e.runtime, "--root", e.root, "create", "--bundle", c.bundle, c.id], env=e.env, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in (dies, stays)]
+        time.sleep(0.015 * n)
+        making[0].kill()
+        equal([m.wait() for m in making][1], 0)
+        stays.start()
+        equal(e.call("exec", stays.id, "/bin/echo", "there"), "there\n")
+        dies.delete()
+        stays.delete()

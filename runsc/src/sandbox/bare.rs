@@ -112,10 +112,12 @@ fn write_bundle(dir: &Path, member: &Plan, id: &str) -> Result<()> {
     let root = dir.join("rootfs");
     let dev = root.join("dev");
     fs::create_dir_all(&dev).context(|| dev.display().to_string())?;
+    // It is there already where a maker was killed.
     let pause = root.join("pause");
     let file = fs::File::options()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o755)
         .open(&pause);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, &PAUSE))
