@@ -82,9 +82,30 @@ fn limits_are_shown() {
 }
 
 fn v2() {
-    let (b, group) = bundle("shown", &["ro"], "cat /proc/self/cgroup; stat -f -c %T /sys/fs/cgroup");
+    let script = "cat /proc/self/cgroup; cd /sys/fs/cgroup; stat -f -c %T .; grep -H . memory.max memory.low memory.high \
+                  memory.swap.max cpu.max cpu.weight cpuset.cpus cpuset.cpus.effective pids.max pids.current; \
+                  grep -o memory cgroup.controllers";
+    let (mut b, group) = bundle("shown", &["ro"], script);
+    b.spec["linux"]["resources"]["unified"] = json!({ "memory.high": "83886080" });
     let output = b.output();
-    has(&output, &[&format!("0::{group}/inner"), "cgroup2fs"]);
+    has(
+        &output,
+        &[
+            &format!("0::{group}/inner"),
+            "cgroup2fs",
+            "memory",
+            "memory.max:104857600",
+            "memory.low:52428800",
+            "memory.high:83886080",
+            "memory.swap.max:max",
+            "cpu.max:50000 100000",
+            "cpu.weight:20",
+            "cpuset.cpus:0",
+            "cpuset.cpus.effective:0",
+            "pids.max:50",
+            "pids.current:2",
+        ],
+    );
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What the guest's kernel is told of control groups: the hierarchies of the host, and what the container is given in them.
 //!
 //! The guest has groups of the version that the host has, with the same controllers and files. Paths are those of the container's
-//! group on the host; a container without one sees the root.
+//! group on the host; a container without one sees the root. Controllers of cgroup v2 are shown where the host has that alone.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 use sentry::boot::config::{CgroupConfig, HierarchyConfig, MountConfig, MountKind};
+use sentry::cgroup::V2_CONTROLLERS;
 
 use super::{CgroupRecord, limits};
 
@@ -23,7 +24,11 @@ pub fn config(
     let dirs = record.map_or(&[][..], |record| record.dirs.as_slice());
     let (own, mountinfo) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
     let mut hierarchies = parse(&own, &mountinfo, dirs);
+    let unified = super::is_unified();
     if mounts.iter().any(shown) {
+        if let Some(hierarchy) = hierarchies.iter_mut().find(|h| h.id == 0 && unified) {
+            show_v2(hierarchy, own_dir(dirs));
+        }
         for hierarchy in hierarchies.iter_mut().filter(|h| h.id != 0 && !h.directory.is_empty()) {
             hierarchy.files = files(&hierarchy.directory, dirs);
         }
@@ -32,13 +37,32 @@ pub fn config(
         hierarchies,
         controllers: controllers(&read("/proc/cgroups")),
         own_namespace,
-        values: resources.map_or_else(Vec::new, values),
+        values: resources.map_or_else(Vec::new, |resources| values(resources, record)),
     }
 }
 
+/// Of a host with cgroup v2 alone.
+fn own_dir(dirs: &[PathBuf]) -> Option<&Path> {
+    dirs.first().map(PathBuf::as_path).filter(|_| super::is_unified())
+}
+
+/// What the container's group was given; without a group, what the host has.
+fn show_v2(config: &mut HierarchyConfig, dir: Option<&Path>) {
+    let of = dir.unwrap_or(Path::new("/sys/fs/cgroup"));
+    let given = fs::read_to_string(of.join("cgroup.controllers")).unwrap_or_default();
+    let given = given.split_whitespace().filter(|name| V2_CONTROLLERS.contains(name));
+    config.controllers = given.map(str::to_owned).collect();
+    config.files = dir.map_or_else(Vec::new, files_in);
+}
+
 /// What the limits are called in files of the guest. The number of tasks goes another way: the guest keeps to it.
-pub fn values(resources: &LinuxResources) -> Vec<(String, String)> {
-    limits::in_v1(resources)
+pub fn values(resources: &LinuxResources, record: Option<&CgroupRecord>) -> Vec<(String, String)> {
+    let limits = match super::is_unified() {
+        // Limits that the host did not take have stopped the container before.
+        true => limits::in_v2(resources, record.and_then(|record| own_dir(&record.dirs))).unwrap_or_default(),
+        false => limits::in_v1(resources),
+    };
+    limits
         .into_iter()
         .map(|limit| (limit.file.into_owned(), limit.value))
         .filter(|(file, _)| file != "pids.max")
@@ -117,6 +141,10 @@ fn files(directory: &str, dirs: &[std::path::PathBuf]) -> Vec<String> {
     let mount = Path::new("/sys/fs/cgroup").join(directory);
     let dir = dirs.iter().find(|dir| dir.starts_with(&mount));
     let dir = dir.cloned().or_else(|| some_group(&mount)).unwrap_or(mount);
+    files_in(&dir)
+}
+
+fn files_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     files

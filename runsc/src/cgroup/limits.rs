@@ -61,20 +61,36 @@ pub(super) fn for_host(resources: &LinuxResources, hierarchies: &[Hierarchy], di
     list.retain(|limit| !in_v2(limit));
     list.extend(limits(resources, true).into_iter().filter(|limit| in_v2(limit)));
     let place = |controller: &str| hierarchies.iter().zip(dirs).find(|(h, _)| h.v2 && h.has(controller));
-    if let (Some((_, dir)), Some(memory)) = (place("memory"), resources.memory())
-        && let Some(swap) = super::combined::swap(memory, Some(dir))?
-    {
-        list.push(Limit::new("memory.swap", "memory", "memory.swap.max", swap, true));
+    if let Some((_, dir)) = place("memory") {
+        list.extend(swap(resources, Some(dir))?);
     }
-    if let (Some((_, dir)), Some(cpu)) = (place("cpu"), resources.cpu())
-        && let Some(max) = super::combined::cpu(cpu, Some(dir))
+    if let Some((_, dir)) = place("cpu") {
+        list.extend(bandwidth(resources, Some(dir)));
+    }
+    Ok(list)
+}
+
+/// Made of two fields, of which the group may have one.
+fn swap(resources: &LinuxResources, dir: Option<&Path>) -> Result<Option<Limit>> {
+    let Some(memory) = resources.memory() else {
+        return Ok(None);
+    };
+    let swap = super::combined::swap(memory, dir)?;
+    Ok(swap.map(|swap| Limit::new("memory.swap", "memory", "memory.swap.max", swap, true)))
+}
+
+/// Likewise.
+fn bandwidth(resources: &LinuxResources, dir: Option<&Path>) -> Vec<Limit> {
+    let mut list = Vec::new();
+    if let Some(cpu) = resources.cpu()
+        && let Some(max) = super::combined::cpu(cpu, dir)
     {
         list.push(Limit::new("cpu.quota", "cpu", "cpu.max", max, false));
         // Not more than the quota.
         let burst = cpu.burst().map(|b| b.to_string());
         list.extend(burst.map(|burst| Limit::new("cpu.burst", "cpu", "cpu.max.burst", burst, true)));
     }
-    Ok(list)
+    list
 }
 
 /// `unified` too as limits: they are written as they are, but systemd has to be told of them.
@@ -87,6 +103,18 @@ pub(super) fn with_unified(mut limits: Vec<Limit>, resources: &LinuxResources) -
 /// All limits in the words of cgroup v1.
 pub(super) fn in_v1(resources: &LinuxResources) -> Vec<Limit> {
     limits(resources, false)
+}
+
+/// All limits in the words of cgroup v2 and, last, what `unified` has; `dir` is the group that they are for, if there is one.
+pub(super) fn in_v2(resources: &LinuxResources, dir: Option<&Path>) -> Result<Vec<Limit>> {
+    let mut list = limits(resources, true);
+    list.retain(|limit| {
+        let better = limit.instead_of.zip(dir);
+        !better.is_some_and(|(file, dir)| dir.join(file).exists())
+    });
+    list.extend(swap(resources, dir)?);
+    list.extend(bandwidth(resources, dir));
+    Ok(with_unified(list, resources))
 }
 
 /// Whether anything is limited that needs a group.

@@ -106,7 +106,10 @@ pub fn run(env: &Env<'_>, args: &UpdateArgs) -> Result<i32> {
     for note in &notes {
         env.log.tell(&renamed(&Error::new(note)).to_string());
     }
-    let (limit, values) = (cgroup::pids_limit(&resources), cgroup::guest::values(&resources));
+    let (limit, values) = (
+        cgroup::pids_limit(&resources),
+        cgroup::guest::values(&resources, Some(cgroup)),
+    );
     if limit.is_some() || !values.is_empty() {
         control::update(&env.store.sandbox_dir(&record), &args.id, limit, values)?;
     }

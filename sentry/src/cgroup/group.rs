@@ -29,6 +29,8 @@ pub struct Group {
     removed: AtomicBool,
     /// Threads in it and beneath, as the pids controller counts. Changed under the task table's lock; not kept for the top.
     pub tasks: AtomicU64,
+    /// Most that there were.
+    pub most_tasks: AtomicU64,
     /// Most there may be; `u64::MAX`: no limit.
     pub max_tasks: AtomicU64,
     /// Tasks that could not be made for that.
@@ -60,6 +62,7 @@ impl Group {
             children: Mutex::default(),
             removed: AtomicBool::new(false),
             tasks: AtomicU64::new(0),
+            most_tasks: AtomicU64::new(0),
             max_tasks: AtomicU64::new(u64::MAX),
             refused: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
@@ -188,6 +191,19 @@ impl Group {
     /// Keeps it.
     pub fn set_value(&self, file: &str, value: String) {
         self.values.lock().insert(file.to_owned(), value);
+    }
+
+    /// A controller is taken from it, with all that is kept in its files.
+    pub fn forget(&self, controller: &str) {
+        let other = |file: &str| file.split('.').next() != Some(controller);
+        self.values.lock().retain(|file, _| other(file));
+        self.attrs.lock().retain(|file, _| file.as_deref().is_none_or(other));
+        if controller == "pids" {
+            self.max_tasks.store(u64::MAX, Ordering::Relaxed);
+            self.refused.store(0, Ordering::Relaxed);
+            self.most_tasks
+                .store(self.tasks.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// User and system time of those that are not in it any more.

@@ -38,6 +38,9 @@ impl Hierarchy {
 
     /// Controllers and name, as `/proc/PID/cgroup` and mount options have them.
     pub fn label(&self) -> String {
+        if self.is_v2() {
+            return String::new();
+        }
         let mut words = self.config.controllers.clone();
         words.extend(self.config.name.iter().map(|name| format!("name={name}")));
         words.join(",")

@@ -12,6 +12,7 @@ mod hierarchy;
 mod member;
 mod namespace;
 
+pub use crate::fs::impls::cgroup::V2_CONTROLLERS;
 pub use bytes::{NO_LIMIT, parse as parse_bytes};
 pub use devices::DeviceList;
 pub use group::Group;

@@ -24,6 +24,8 @@ pub struct Cgroup {
     sleepers: Mutex<Vec<Waker>>,
     /// Threads that have not been released. Changed under the table's lock.
     pub(super) tasks: AtomicU64,
+    /// Most of them that there were.
+    pub(super) most_tasks: AtomicU64,
     /// Most that `clone(2)` may make of them; `u64::MAX`: no limit.
     limit: AtomicU64,
     /// Likewise, as written inside.
@@ -73,6 +75,7 @@ impl Cgroup {
             frozen: AtomicBool::new(false),
             sleepers: Mutex::default(),
             tasks: AtomicU64::new(0),
+            most_tasks: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
             own_limit: AtomicU64::new(u64::MAX),
             refused: AtomicU64::new(0),
@@ -102,6 +105,11 @@ impl Cgroup {
     /// Threads that have not been released.
     pub fn tasks(&self) -> u64 {
         self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Most of them that there ever were.
+    pub fn most_tasks(&self) -> u64 {
+        self.most_tasks.load(Ordering::Relaxed)
     }
 
     /// Threads that could not be made for want of room.

@@ -24,7 +24,8 @@ fn count(groups: Option<&Groups>, change: impl Fn(&Group)) {
 }
 
 fn one_more(group: &Group) {
-    group.tasks.fetch_add(1, Ordering::Relaxed);
+    let before = group.tasks.fetch_add(1, Ordering::Relaxed);
+    group.most_tasks.fetch_max(before.saturating_add(1), Ordering::Relaxed);
 }
 
 fn one_fewer(group: &Group) {
@@ -79,7 +80,11 @@ impl Task {
 impl Table {
     /// A task is counted where it is.
     pub(super) fn count_in(&self, task: &Task) {
-        task.group.cgroup.tasks.fetch_add(1, Ordering::Relaxed);
+        let container = &task.group.cgroup;
+        let before = container.tasks.fetch_add(1, Ordering::Relaxed);
+        container
+            .most_tasks
+            .fetch_max(before.saturating_add(1), Ordering::Relaxed);
         count(task.groups().as_deref(), one_more);
     }
 

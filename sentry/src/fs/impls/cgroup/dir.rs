@@ -6,7 +6,7 @@ use abi::Errno;
 use abi::errno::Result;
 
 use super::super::pseudo::{Attr, Dir, DirBuilder, Dynamic, Entry, Text, TextNode, live};
-use super::file::{At, Def};
+use super::file::{At, Def, has_file};
 use crate::cgroup::{Group, Hierarchy};
 use crate::fs::{FileType, Inode, NewNode, SetAttr, SuperBlock};
 use crate::kernel::Kernel;
@@ -64,7 +64,13 @@ impl GroupDir {
     }
 
     fn index(&self, name: &[u8]) -> Option<usize> {
-        self.view.files.iter().position(|def| def.name.as_bytes() == name)
+        let files = &self.view.files;
+        let index = files.iter().position(|def| def.name.as_bytes() == name)?;
+        files.get(index).filter(|def| self.has(def)).map(|_| index)
+    }
+
+    fn has(&self, def: &Def) -> bool {
+        has_file(&self.view.hierarchy, &self.group, &def.name)
     }
 }
 
@@ -84,7 +90,8 @@ impl Dynamic for GroupDir {
         if self.group.is_removed() {
             return Ok(Vec::new());
         }
-        let files = self.view.files.iter().enumerate().map(|(index, def)| Entry {
+        let files = self.view.files.iter().enumerate().filter(|(_, def)| self.has(def));
+        let files = files.map(|(index, def)| Entry {
             key: abi::conv::usize64(index),
             name: def.name.as_bytes().to_vec(),
             ino: number(&self.group, index.saturating_add(1)),
@@ -136,6 +143,9 @@ impl Dynamic for GroupDir {
             return Err(Errno::EEXIST);
         }
         let view = &self.view;
+        if view.hierarchy.is_v2() && !super::v2::has_room(&self.group) {
+            return Err(Errno::EAGAIN);
+        }
         let maker = Attr {
             mode: node.mode & 0o7777,
             uid: node.uid,
@@ -192,9 +202,6 @@ struct ControlFile {
 impl ControlFile {
     fn with<T>(&self, what: impl FnOnce(&Def, &At<'_>) -> Result<T>) -> Result<T> {
         let def = self.view.files.get(self.index).ok_or(Errno::ENOENT)?;
-        if self.group.is_removed() {
-            return Err(Errno::ENODEV);
-        }
         let by: Option<Arc<Task>> = current();
         let at = At {
             kernel: &self.view.kernel,
@@ -204,6 +211,9 @@ impl ControlFile {
             name: &def.name,
             by: by.as_ref(),
         };
+        if !at.is_there() {
+            return Err(Errno::ENODEV);
+        }
         what(def, &at)
     }
 }

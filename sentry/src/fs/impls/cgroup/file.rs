@@ -44,6 +44,11 @@ pub struct At<'a> {
 }
 
 impl At<'_> {
+    /// Whether the group has the file.
+    pub fn is_there(&self) -> bool {
+        !self.group.is_removed() && has_file(self.hierarchy, self.group, self.name)
+    }
+
     /// The number that this group's file of that name keeps.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.group.number(name)
@@ -105,7 +110,7 @@ impl Def {
 /// Those that groups of a hierarchy have: what the guest's kernel knows, as far as the host's has it.
 pub fn files_of(hierarchy: &Hierarchy) -> Vec<Def> {
     if hierarchy.is_v2() {
-        return v2::files();
+        return v2::files(hierarchy);
     }
     let mut files = v1::files(hierarchy);
     let host = &hierarchy.config.files;
@@ -113,4 +118,9 @@ pub fn files_of(hierarchy: &Hierarchy) -> Vec<Def> {
         files.retain(|def| host.iter().any(|name| *name == def.name));
     }
     files
+}
+
+/// Which of those a group has.
+pub fn has_file(hierarchy: &Hierarchy, group: &Group, name: &str) -> bool {
+    !hierarchy.is_v2() || v2::has_file(hierarchy, group, name)
 }

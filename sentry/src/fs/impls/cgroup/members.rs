@@ -95,7 +95,7 @@ fn go(at: &At<'_>, writer: &Task, threads: &[Arc<Task>]) -> Result<()> {
         true => may_move_v2(at.hierarchy, at.group, writer, first)?,
         false => may_move_v1(writer, first)?,
     }
-    if at.hierarchy.has("cpuset") {
+    if !at.hierarchy.is_v2() && at.hierarchy.has("cpuset") {
         super::v1::may_enter(at)?;
     }
     at.kernel.tasks.move_to_group(at.group, threads)
@@ -110,8 +110,8 @@ fn may_move_v1(writer: &Task, task: &Task) -> Result<()> {
     }
 }
 
-/// `cgroup_attach_permissions`: who could write the file of the group that both are beneath.
-pub fn may_move_v2(hierarchy: &Hierarchy, to: &Arc<Group>, writer: &Task, task: &Task) -> Result<()> {
+/// `cgroup_attach_permissions`: who could write the file of the group that both are beneath, to a group that may have processes.
+pub fn may_move_v2(hierarchy: &Arc<Hierarchy>, to: &Arc<Group>, writer: &Task, task: &Task) -> Result<()> {
     let from = task.group_in(hierarchy);
     let common = from.upwards().find(|group| to.is_within(group));
     let common = common.unwrap_or_else(|| hierarchy.top.clone());
@@ -122,5 +122,13 @@ pub fn may_move_v2(hierarchy: &Hierarchy, to: &Arc<Group>, writer: &Task, task: 
         gid: attr.gid,
         ..Default::default()
     };
-    perm::generic(&writer.cred(), &stat, perm::MAY_WRITE)
+    perm::generic(&writer.cred(), &stat, perm::MAY_WRITE)?;
+    super::v2::may_hold(&At {
+        kernel: &task.kernel,
+        container: &task.group.cgroup,
+        hierarchy,
+        group: to,
+        name: "cgroup.procs",
+        by: None,
+    })
 }

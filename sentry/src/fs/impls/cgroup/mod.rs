@@ -1,7 +1,7 @@
 //! Control groups as file systems: `cgroup`, one for each hierarchy of cgroup v1, and `cgroup2`.
 //!
 //! What is set is in force where the guest's kernel has it in its hands: who is in a group, `pids.max`, `devices.*`,
-//! `freezer.state` and `cgroup.freeze`. Memory and processors are shared out by the host's kernel, which knows the container as a
+//! `freezer.state`, `cgroup.freeze` and which groups have which controllers. Memory and processors are shared out by the host's kernel, which knows the container as a
 //! whole: the container's own files say what was given to it; what is written to them inside is kept, and no more.
 
 mod dir;
@@ -10,6 +10,8 @@ mod members;
 mod options;
 mod v1;
 mod v2;
+
+pub use v2::KNOWN as V2_CONTROLLERS;
 
 use std::sync::Arc;
 

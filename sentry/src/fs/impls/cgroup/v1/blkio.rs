@@ -6,7 +6,7 @@ use abi::errno::Result;
 use super::super::file::{At, Def, Kind, def};
 
 /// Most devices of a file.
-const MOST: usize = 256;
+pub const MOST: usize = 256;
 
 pub fn files() -> Vec<Def> {
     let mut files = vec![
@@ -41,7 +41,7 @@ pub fn files() -> Vec<Def> {
     files
 }
 
-fn kept(at: &At<'_>) -> Vec<(String, u64)> {
+pub fn kept(at: &At<'_>) -> Vec<(String, u64)> {
     let text = at.group.value(at.name).unwrap_or_default();
     let row = |line: &str| {
         let (device, number) = line.split_once(' ')?;
@@ -50,7 +50,7 @@ fn kept(at: &At<'_>) -> Vec<(String, u64)> {
     text.lines().filter_map(row).collect()
 }
 
-fn show(rows: &[(String, u64)]) -> String {
+pub fn show(rows: &[(String, u64)]) -> String {
     rows.iter()
         .map(|(device, number)| format!("{device} {number}\n"))
         .collect()
@@ -65,15 +65,18 @@ fn weights(at: &At<'_>) -> Result<String> {
     Ok(format!("default {weight}\n{}", show(&kept(at))))
 }
 
+/// `MAJOR:MINOR`
+pub fn device(text: &str) -> Option<String> {
+    let (major, minor) = text.split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(format!("{major}:{minor}"))
+}
+
 /// `MAJOR:MINOR NUMBER`; 0 takes the device out.
 fn set_device(at: &At<'_>, text: &str) -> Result<()> {
-    let (device, number) = text.split_once(char::is_whitespace).ok_or(Errno::EINVAL)?;
-    let (major, minor) = device.split_once(':').ok_or(Errno::EINVAL)?;
-    let numbers = (major.parse::<u32>(), minor.parse::<u32>(), number.trim().parse::<u64>());
-    let (Ok(major), Ok(minor), Ok(number)) = numbers else {
-        return Err(Errno::EINVAL);
-    };
-    let device = format!("{major}:{minor}");
+    let (place, number) = text.split_once(char::is_whitespace).ok_or(Errno::EINVAL)?;
+    let device = device(place).ok_or(Errno::EINVAL)?;
+    let number: u64 = number.trim().parse().map_err(|_| Errno::EINVAL)?;
     let mut rows = kept(at);
     rows.retain(|(known, _)| *known != device);
     if number != 0 {

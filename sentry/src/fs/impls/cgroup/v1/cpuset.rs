@@ -9,8 +9,8 @@ use super::super::file::{At, Def, Kind, def};
 use super::zero;
 use crate::cgroup::Group;
 
-const CPUS: &str = "cpuset.cpus";
-const MEMS: &str = "cpuset.mems";
+pub const CPUS: &str = "cpuset.cpus";
+pub const MEMS: &str = "cpuset.mems";
 
 /// Most numbers of a list.
 const MOST: u32 = 4096;
@@ -39,7 +39,7 @@ pub fn files() -> Vec<Def> {
 }
 
 /// The guest's processors, or its one memory.
-fn there(at: &At<'_>, name: &str) -> u32 {
+pub fn there(at: &At<'_>, name: &str) -> u32 {
     match name {
         CPUS => at.kernel.config.cpus.max(1),
         _ => 1,
@@ -103,7 +103,7 @@ pub fn copy(parent: &Arc<Group>, child: &Arc<Group>) {
 }
 
 /// A list as `0-2,7`.
-fn parse(text: &str) -> Option<Vec<u32>> {
+pub fn parse(text: &str) -> Option<Vec<u32>> {
     let mut all = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -118,7 +118,7 @@ fn parse(text: &str) -> Option<Vec<u32>> {
     Some(all)
 }
 
-fn show(list: &[u32]) -> String {
+pub fn show(list: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for &n in list {
         match ranges.last_mut() {

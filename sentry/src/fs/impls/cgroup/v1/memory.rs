@@ -56,12 +56,12 @@ pub fn files() -> Vec<Def> {
 
 /// Memory that processes have, and their faults: all, and those that read from a disk.
 #[derive(Default)]
-struct Used {
-    bytes: u64,
-    faults: (u64, u64),
+pub struct Used {
+    pub bytes: u64,
+    pub faults: (u64, u64),
 }
 
-fn used(at: &At<'_>, beneath: bool) -> Used {
+pub fn used(at: &At<'_>, beneath: bool) -> Used {
     let mut seen = HashSet::new();
     let mut used = Used::default();
     for task in at.threads(beneath) {
@@ -77,7 +77,7 @@ fn used(at: &At<'_>, beneath: bool) -> Used {
     used
 }
 
-const MOST: &str = "most that was seen";
+const MOST: &str = "memory.most seen";
 
 /// What is used now; the most that was ever seen here is kept.
 fn current(at: &At<'_>) -> u64 {
@@ -89,11 +89,11 @@ fn current(at: &At<'_>) -> u64 {
     bytes
 }
 
-fn usage(at: &At<'_>) -> Result<String> {
+pub fn usage(at: &At<'_>) -> Result<String> {
     Ok(format!("{}\n", current(at)))
 }
 
-fn most(at: &At<'_>) -> Result<String> {
+pub fn most(at: &At<'_>) -> Result<String> {
     current(at);
     Ok(format!("{}\n", at.number(MOST).unwrap_or(0)))
 }

@@ -1,14 +1,14 @@
 //! Files of groups of cgroup v1, one table for each controller (Documentation/admin-guide/cgroup-v1).
 
-mod blkio;
+pub(super) mod blkio;
 mod cpu;
-mod cpuset;
+pub(super) mod cpuset;
 mod devices;
 mod freezer;
 mod hugetlb;
-mod memory;
+pub(super) mod memory;
 mod net;
-mod pids;
+pub(super) mod pids;
 
 use std::sync::Arc;
 
@@ -80,6 +80,6 @@ fn reset(_: &At<'_>, text: &str) -> Result<()> {
     text.parse::<u64>().map(drop).map_err(|_| Errno::EINVAL)
 }
 
-fn zero(_: &At<'_>) -> Result<String> {
+pub(super) fn zero(_: &At<'_>) -> Result<String> {
     Ok("0\n".to_owned())
 }

@@ -14,6 +14,7 @@ pub fn files() -> Vec<Def> {
     vec![
         def("pids.current", Kind::Read(current)),
         def("pids.events", Kind::Read(events)),
+        def("pids.peak", Kind::Read(peak)),
         def("pids.max", Kind::Change(max, set_max)),
     ]
 }
@@ -31,6 +32,14 @@ fn current(at: &At<'_>) -> Result<String> {
         false => at.group.tasks.load(Ordering::Relaxed),
     };
     Ok(format!("{tasks}\n"))
+}
+
+fn peak(at: &At<'_>) -> Result<String> {
+    let most = match at.group.is_top() {
+        true => at.container.most_tasks(),
+        false => at.group.most_tasks.load(Ordering::Relaxed),
+    };
+    Ok(format!("{most}\n"))
 }
 
 fn events(at: &At<'_>) -> Result<String> {
