@@ -24,10 +24,12 @@ pub fn config(
     let dirs = record.map_or(&[][..], |record| record.dirs.as_slice());
     let (own, mountinfo) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
     let mut hierarchies = parse(&own, &mountinfo, dirs);
-    let unified = super::is_unified();
+    if let Some(hierarchy) = hierarchies.iter_mut().find(|h| h.id == 0 && super::is_unified()) {
+        hierarchy.controllers = given(own_dir(dirs));
+    }
     if mounts.iter().any(shown) {
-        if let Some(hierarchy) = hierarchies.iter_mut().find(|h| h.id == 0 && unified) {
-            show_v2(hierarchy, own_dir(dirs));
+        if let Some(hierarchy) = hierarchies.iter_mut().find(|h| h.id == 0) {
+            hierarchy.files = own_dir(dirs).map_or_else(Vec::new, files_in);
         }
         for hierarchy in hierarchies.iter_mut().filter(|h| h.id != 0 && !h.directory.is_empty()) {
             hierarchy.files = files(&hierarchy.directory, dirs);
@@ -46,13 +48,12 @@ fn own_dir(dirs: &[PathBuf]) -> Option<&Path> {
     dirs.first().map(PathBuf::as_path).filter(|_| super::is_unified())
 }
 
-/// What the container's group was given; without a group, what the host has.
-fn show_v2(config: &mut HierarchyConfig, dir: Option<&Path>) {
+/// Controllers that the container's group was given; without a group, those that the host has.
+fn given(dir: Option<&Path>) -> Vec<String> {
     let of = dir.unwrap_or(Path::new("/sys/fs/cgroup"));
     let given = fs::read_to_string(of.join("cgroup.controllers")).unwrap_or_default();
     let given = given.split_whitespace().filter(|name| V2_CONTROLLERS.contains(name));
-    config.controllers = given.map(str::to_owned).collect();
-    config.files = dir.map_or_else(Vec::new, files_in);
+    given.map(str::to_owned).collect()
 }
 
 /// What the limits are called in files of the guest. The number of tasks goes another way: the guest keeps to it.
@@ -62,6 +63,10 @@ pub fn values(resources: &LinuxResources, record: Option<&CgroupRecord>) -> Vec<
         true => limits::in_v2(resources, record.and_then(|record| own_dir(&record.dirs))).unwrap_or_default(),
         false => limits::in_v1(resources),
     };
+    values_of(limits)
+}
+
+fn values_of(limits: Vec<limits::Limit>) -> Vec<(String, String)> {
     limits
         .into_iter()
         .map(|limit| (limit.file.into_owned(), limit.value))
@@ -191,5 +196,25 @@ mod tests {
         let mounts = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let got = parse("0::/x\n", mounts, &["/sys/fs/cgroup/c".into()]);
         assert_eq!((got.len(), &*got[0].group, &*got[0].directory), (1, "/c", ""));
+    }
+
+    #[test]
+    fn values_in_v2() {
+        let json = serde_json::json!({
+            "memory": { "limit": 1000, "swap": 1500 }, "cpu": { "quota": 5000, "burst": 10 }, "pids": { "limit": 3 },
+            "unified": { "memory.high": "900\n", "pids.max": "4" }
+        });
+        let got = values_of(limits::in_v2(&serde_json::from_value(json).unwrap(), None).unwrap());
+        let rows: Vec<(&str, &str)> = got.iter().map(|(file, value)| (&**file, &**value)).collect();
+        assert_eq!(
+            rows,
+            [
+                ("memory.max", "1000"),
+                ("memory.swap.max", "500"),
+                ("cpu.max", "5000 100000"),
+                ("cpu.max.burst", "10"),
+                ("memory.high", "900")
+            ]
+        );
     }
 }
