@@ -100,7 +100,7 @@ fn time_namespaces_without_sense() {
     b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/proc/self/ns/time" }]);
     assert_eq!(b.output(), plain);
     b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/proc/self/ns/uts" }]);
-    b.fails(1, &["linux.namespaces[0].path", "cannot be joined"]);
+    b.fails(1, &["linux.namespaces[0].path", "not of time"]);
     b.spec["linux"]["namespaces"] = json!([{ "type": "time", "path": "/nowhere" }]);
     b.fails(1, &["linux.namespaces[0].path", "/nowhere"]);
 }
