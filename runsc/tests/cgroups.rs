@@ -236,3 +236,24 @@ fn update_and_exec() {
     assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
     b.left_nothing();
 }
+
+/// Where groups below share what the container's own has, no process can enter that: it goes where the first one is.
+#[test]
+fn exec_goes_to_the_first_process() {
+    if is_v1() {
+        return;
+    }
+    let script = "cd /sys/fs/cgroup; mkdir init; echo $$ >init/cgroup.procs; echo +memory >cgroup.subtree_control; \
+                  touch /host/ready; while [ ! -e /host/go ]; do sleep 0.05; done";
+    let (mut b, _) = bundle("first", &[], script);
+    let namespaces = b.spec["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({ "type": "cgroup" }));
+    assert_eq!(b.detached(&["run", "--detach", "c"]), Some(0));
+    wait_for("the groups", || b.path("ready").exists());
+    let output = b.runsc(&["exec", "c", "cat", "/proc/self/cgroup"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0::/init\n");
+    std::fs::write(b.path("go"), "").unwrap();
+    wait_for("the end", || b.state("c")["status"] == "stopped");
+    assert_eq!(code(&b.runsc(&["delete", "c"])), Some(0));
+    b.left_nothing();
+}

@@ -291,7 +291,7 @@ pub(super) async fn spawn(
         rlimits: rlimits(process),
         ns: parts.ns.clone(),
         cgroup: parts.cgroup.clone(),
-        groups: parts.cgroup.place(&process.cgroups).map_err(Failed::new)?,
+        groups: crate::fs::impls::cgroup::for_process(kernel, &parts.cgroup, &process.cgroups).map_err(Failed::new)?,
         oom_score_adj: process.oom_score_adj,
     };
     let cx = kernel

@@ -20,7 +20,7 @@ use abi::errno::Result;
 
 use super::pseudo::PseudoFs;
 use crate::boot::config::CgroupConfig;
-use crate::cgroup::{Group, Hierarchy};
+use crate::cgroup::{Group, Groups, Hierarchy};
 use crate::cred::cap;
 use crate::fs::{FsType, Inode, MountArgs, SuperBlock};
 use crate::kernel::Kernel;
@@ -151,6 +151,35 @@ pub fn for_child(task: &Arc<Task>, inode: &Inode, thread: bool) -> Result<Arc<Gr
     }
     members::may_move_v2(&view.hierarchy, group, task, task)?;
     Ok(group.clone())
+}
+
+/// Groups for a process made from outside: those that are named; where the container's own may have no processes any more, as
+/// with runc, that of its first process.
+pub fn for_process(
+    kernel: &Arc<Kernel>,
+    container: &Arc<Cgroup>,
+    wanted: &[(Option<String>, String)],
+) -> std::result::Result<Option<Arc<Groups>>, String> {
+    let groups = container.place(wanted)?;
+    let Some(hierarchy) = container.hierarchies.find(0).filter(|_| wanted.is_empty()) else {
+        return Ok(groups);
+    };
+    let own = file::At {
+        kernel,
+        container,
+        hierarchy: &hierarchy,
+        group: &hierarchy.top,
+        name: "cgroup.procs",
+        by: None,
+    };
+    if v2::may_hold(&own).is_ok() {
+        return Ok(groups);
+    }
+    let processes = kernel.tasks.processes_in(container);
+    let first = processes
+        .first()
+        .and_then(|process| process.threads().into_iter().next());
+    Ok(first.and_then(|task| Groups::moved(None, &task.group_in(&hierarchy), &container.hierarchies)))
 }
 
 /// A container's groups, with what it is given.
