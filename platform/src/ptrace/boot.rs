@@ -212,9 +212,8 @@ impl Boot<'_> {
         }
     }
 
-    /// The vDSO's address, from the auxiliary vector.
-    fn find_vdso(&self) -> Option<u64> {
-        const AT_SYSINFO_EHDR: u64 = 33;
+    /// A value of the auxiliary vector.
+    fn auxiliary(&self, key: u64) -> Option<u64> {
         let mut bytes = vec![0u8; 4096];
         let len = vm::read(self.zygote.tid, self.stack, &mut bytes);
         let words: Vec<u64> = bytes
@@ -228,7 +227,7 @@ impl Boot<'_> {
         let end = env.iter().position(|word| *word == 0)?;
         let auxv = env.get(end.checked_add(1)?..)?.chunks_exact(2);
         auxv.take_while(|pair| pair.first() != Some(&0))
-            .find(|pair| pair.first() == Some(&AT_SYSINFO_EHDR))
+            .find(|pair| pair.first() == Some(&key))
             .and_then(|pair| pair.get(1).copied())
     }
 
@@ -237,12 +236,21 @@ impl Boot<'_> {
     fn move_vdso(&self) -> Result<Option<Vdso>> {
         const MAYMOVE_FIXED: u64 = 3;
         const FAILED: std::ops::Range<i64> = -4095..0;
-        let Some(base) = self.find_vdso() else { return Ok(None) };
+        const AT_EXECFN: u64 = 31;
+        const AT_SYSINFO_EHDR: u64 = 33;
+        let Some(base) = self.auxiliary(AT_SYSINFO_EHDR) else {
+            return Ok(None);
+        };
         let answer = self.put(&[0])?;
-        // The program itself, one page, may be its neighbour.
+        // What may be its neighbour: the program itself, one page, and, before Linux 6.13 or so, below it the stack, on which the
+        // program's name comes last.
         let program = STUB_BASE..STUB_BASE.saturating_add(PAGE_SIZE);
-        let mapped =
-            |at: u64| !program.contains(&at) && self.call(nr::MINCORE, [at, PAGE_SIZE, answer, 0, 0, 0]).is_ok();
+        let name = self.auxiliary(AT_EXECFN).unwrap_or(0);
+        let stack_end = (name | PAGE_SIZE.saturating_sub(1)).saturating_add(1);
+        let stack = |at: u64| at < stack_end && stack_end <= base;
+        let mapped = |at: u64| {
+            !program.contains(&at) && !stack(at) && self.call(nr::MINCORE, [at, PAGE_SIZE, answer, 0, 0, 0]).is_ok()
+        };
         let (mut from, mut to) = (base, base.saturating_add(PAGE_SIZE));
         while mapped(from.saturating_sub(PAGE_SIZE)) {
             from = from.saturating_sub(PAGE_SIZE);

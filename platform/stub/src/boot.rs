@@ -17,10 +17,13 @@ unsafe extern "C" {
     static program_end: u8;
 }
 
+const AT_EXECFN: u64 = 31;
 const AT_SYSINFO_EHDR: u64 = 33;
 
-/// Where the kernel put the vDSO, and where it is now: its data pages, itself, their end. Written before the first signal.
+/// Where the kernel put the vDSO, and where it is now: its data pages, itself, their end; the end of the kernel's initial stack.
+/// Written before the first signal.
 static mut VDSO: u64 = 0;
+static mut STACK_END: u64 = 0;
 static mut MOVED: Place = Place { vvar: 0, vdso: 0, end: 0 };
 
 #[derive(Clone, Copy)]
@@ -36,7 +39,7 @@ unsafe extern "C" fn main(stack: *const u64) -> ! {
     unsafe {
         read_auxv(stack);
         // Before anything is mapped: it may lie just where that is to be.
-        MOVED = move_vdso(VDSO);
+        MOVED = move_vdso(VDSO, STACK_END);
         if !map_boot_channel() || map_stack(0) < 0 || set_stack(0) < 0 {
             sys::die();
         }
@@ -62,8 +65,11 @@ unsafe fn read_auxv(stack: *const u64) {
         }
         at = at.add(1);
         while at.read() != 0 {
-            if at.read() == AT_SYSINFO_EHDR {
-                VDSO = at.add(1).read();
+            match at.read() {
+                AT_SYSINFO_EHDR => VDSO = at.add(1).read(),
+                // The program's name is the last thing on the stack.
+                AT_EXECFN => STACK_END = (at.add(1).read() | 0xfff) + 1,
+                _ => {}
             }
             at = at.add(2);
         }
@@ -179,7 +185,7 @@ unsafe fn entitle() {
 
 /// Moves the vDSO and its data pages, several mappings side by side, out of the guest's range and out of the way of what
 /// comes into the platform's. Where the host has sealed them they stay; where there is none, all is zero.
-unsafe fn move_vdso(vdso: u64) -> Place {
+unsafe fn move_vdso(vdso: u64, stack_end: u64) -> Place {
     const PAGE: u64 = 4096;
     const MAYMOVE_FIXED: u64 = 3;
     if vdso == 0 {
@@ -187,11 +193,12 @@ unsafe fn move_vdso(vdso: u64) -> Place {
     }
     // SAFETY: nothing is mapped in the new ranges; nothing uses the old ones.
     unsafe {
-        // The one thing that may be its neighbour.
+        // What may be its neighbour: the program, and, before Linux 6.13 or so, below it the stack that this runs on.
         let program = STUB_BASE..&raw const program_end as u64;
+        let stack = |at: u64| at < stack_end && stack_end <= vdso;
         let mut resident = [0u8; 1];
         let mut mapped = |at| {
-            !program.contains(&at) && sys::syscall(sys::MINCORE, [at, PAGE, resident.as_mut_ptr() as u64, 0, 0, 0]) == 0
+            !program.contains(&at) && !stack(at) && sys::syscall(sys::MINCORE, [at, PAGE, resident.as_mut_ptr() as u64, 0, 0, 0]) == 0
         };
         let (mut vvar, mut end) = (vdso, vdso + PAGE);
         while mapped(vvar - PAGE) {
