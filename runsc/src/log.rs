@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::cli::{Globals, LogFormat};
+use crate::config::Notes;
 use crate::error::{Context, Result};
 
 /// Where messages go.
@@ -40,6 +41,12 @@ impl Log {
             eprintln!("runsc: warning: {message}");
         }
         self.write("warning", message);
+    }
+
+    /// What there is to say of a configuration.
+    pub fn notes(&self, notes: &Notes) {
+        notes.left_out.iter().for_each(|note| self.tell(note));
+        notes.remarks.iter().for_each(|note| self.warn(note));
     }
 
     /// Something that may interest the user, although the command goes on.

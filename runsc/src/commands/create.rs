@@ -99,9 +99,7 @@ fn plan(env: &Env<'_>, args: &CreateArgs) -> Result<(config::Plan, PathBuf)> {
     let bundle = config::read_bundle(args.bundle.as_deref().unwrap_or(".".as_ref()), args.config.as_deref())?;
     let dir = bundle.dir.clone();
     let plan = config::plan(&args.id, bundle, env.globals)?;
-    for note in &plan.notes {
-        env.log.tell(note);
-    }
+    env.log.notes(&plan.notes);
     Ok((plan, dir))
 }
 

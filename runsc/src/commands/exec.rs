@@ -149,7 +149,7 @@ fn start(env: &Env<'_>, args: &ExecArgs) -> Result<i32> {
     let (mut process, origin) = base(args, &record)?;
     apply(&mut process, args)?;
     let (spec, notes) = parse(process).map_err(|e| origin.name(&e))?;
-    notes.iter().for_each(|note| env.log.tell(note));
+    env.log.notes(&notes);
     let process = spec.process().as_ref().ok_or_else(|| Error::new("no process"))?;
     let cpus = config::cpus(process).map_err(|e| origin.name(&e))?;
     let process = config::process_config(process).map_err(|e| origin.name(&e))?;
@@ -290,7 +290,7 @@ fn ids(text: &str) -> Result<(u32, Option<u32>)> {
 }
 
 /// The checks of a config.json, for its process alone.
-fn parse(process: Value) -> Result<(oci_spec::runtime::Spec, Vec<String>)> {
+fn parse(process: Value) -> Result<(oci_spec::runtime::Spec, config::Notes)> {
     let spec = json!({ "ociVersion": "1.0.2", "process": process });
     config::parse(&serde_json::to_vec(&spec).context(|| "process")?)
 }

@@ -3,7 +3,7 @@
 use sentry::boot::config::Capabilities;
 use serde_json::Value;
 
-use super::bad;
+use super::{Notes, bad};
 use crate::error::Result;
 
 const NAMES: [&str; 41] = [
@@ -56,7 +56,7 @@ pub fn all_capabilities() -> Vec<&'static str> {
 }
 
 /// Takes names that are unknown here out of `process.capabilities`, with a note, as runc does.
-pub fn drop_unknown(process: &mut Value, notes: &mut Vec<String>) {
+pub fn drop_unknown(process: &mut Value, notes: &mut Notes) {
     let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else {
         return;
     };

@@ -11,6 +11,7 @@ mod mounts;
 mod namespaces;
 #[cfg(test)]
 mod nonsense;
+mod notes;
 mod plan;
 mod pod;
 mod process;
@@ -26,6 +27,7 @@ pub use default_spec::default_spec;
 pub use hooks::{Hook, Hooks};
 pub use mounts::GoferMount;
 pub use namespaces::{IdMap, Network, Wish, Wishes};
+pub use notes::Notes;
 pub use plan::{Plan, plan};
 pub use pod::{First, Membership, Role};
 pub use process::process_config;

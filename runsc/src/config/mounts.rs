@@ -8,7 +8,7 @@ use sentry::boot::config::{MountConfig, MountKind};
 use serde::{Deserialize, Serialize};
 
 use super::submounts::{NO_SYMFOLLOW, Table};
-use super::{bad, check_string, container_path};
+use super::{Notes, bad, check_string, container_path};
 use crate::error::{Result, words};
 
 /// A host tree or file for the Gofer. Its index is its place in the list.
@@ -65,7 +65,7 @@ pub fn mounts(
     list: &[Mount],
     bundle: &Path,
     gofer: &mut Vec<GoferMount>,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Vec<MountConfig>> {
     let mut all = Vec::new();
     let host = Table::default();
@@ -81,7 +81,7 @@ fn one(
     bundle: &Path,
     host: &Table,
     gofer: &mut Vec<GoferMount>,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Vec<MountConfig>> {
     let field = |name: &str| format!("mounts[{i}].{name}");
     let destination = mount
@@ -99,7 +99,7 @@ fn one(
     let typ = mount.typ().as_deref().unwrap_or(if options.bind { "bind" } else { "" });
     let bind = options.bind || typ == "bind";
     let kind = if let (true, Some(name)) = (bind, kernel_window(source_text)) {
-        notes.push(format!(
+        notes.remark(format!(
             "config.json: mounts[{i}]: {source_text} shows the host's kernel; the sandbox's own {name} is mounted instead"
         ));
         MountKind::Internal(name.to_owned())

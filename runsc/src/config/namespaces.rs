@@ -10,7 +10,7 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
 use sentry::boot::config::TimeOffsets;
 
 use super::pod::Role;
-use super::{bad, timens};
+use super::{Notes, bad, timens};
 use crate::error::{Result, words};
 
 /// (id in the container, id outside, how many).
@@ -57,7 +57,7 @@ pub struct Namespaces {
     pub gid_map: IdMap,
 }
 
-pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Vec<String>) -> Result<Namespaces> {
+pub fn namespaces(linux: Option<&Linux>, role: &Role, notes: &mut Notes) -> Result<Namespaces> {
     let mut out = Namespaces {
         network: Network::Inherit,
         wishes: Wishes::default(),

@@ -10,7 +10,7 @@ use super::{
     Bundle, GoferMount, Hooks, IdMap, Network, bad, check_string, container_path, devices, hooks, mempolicy, mounts,
     namespaces, pod, process, scheduling, seccomp,
 };
-use super::{First, Role, Wish, Wishes, uts};
+use super::{First, Notes, Role, Wish, Wishes, uts};
 use crate::cli::{Globals, Overlay};
 use crate::error::{Context, Result};
 
@@ -33,7 +33,7 @@ pub struct Plan {
     pub hide: Vec<PathBuf>,
     pub annotations: BTreeMap<String, String>,
     pub hooks: Hooks,
-    pub notes: Vec<String>,
+    pub notes: Notes,
 }
 
 impl Plan {
@@ -93,7 +93,7 @@ pub fn plan(id: &str, bundle: Bundle, globals: &Globals) -> Result<Plan> {
     } else {
         (ns.uid_map.clone(), ns.gid_map.clone())
     };
-    notes.extend(unheeded(&spec));
+    unheeded(&spec).into_iter().for_each(|note| notes.push(note));
     let root_propagation = match linux.and_then(|l| l.rootfs_propagation().as_deref()) {
         Some(word) => root_propagation(word)?,
         None => 0,

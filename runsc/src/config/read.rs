@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use super::{bad, capabilities, scheduling};
+use super::{Notes, bad, capabilities, scheduling};
 use crate::error::{Context, Error, Result};
 
 /// No honest config.json comes near it.
@@ -18,7 +18,7 @@ pub struct Bundle {
     pub dir: PathBuf,
     pub spec: Spec,
     /// Things that were ignored.
-    pub notes: Vec<String>,
+    pub notes: Notes,
 }
 
 /// Reads the configuration of a bundle: `config.json`, or a file of another name, which may be anywhere.
@@ -51,12 +51,12 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Parses the text of a config.json; gives notes on what was ignored.
-pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
+pub fn parse(text: &[u8]) -> Result<(Spec, Notes)> {
     let mut value: Value = serde_json::from_slice(text).context(|| "config.json")?;
     if !value.is_object() {
         return Err(Error::new("config.json: not a JSON object"));
     }
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     strip_nulls(&mut value);
     if let Some(process) = value.get_mut("process") {
         capabilities::drop_unknown(process, &mut notes);
@@ -67,20 +67,16 @@ pub fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
         }
     }
     check_version(value.get("ociVersion"))?;
-    let mut ignored = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| {
         // An optional field is a step of the path that people do not see.
         let path = path.to_string().replace(".?", "");
-        ignored.push(format!("config.json: {path}: unknown field ignored"));
+        notes.remark(format!("config.json: {path}: unknown field ignored"));
     };
     let spec: Spec =
         serde_path_to_error::deserialize(serde_ignored::Deserializer::new(value, &mut note)).map_err(|e| {
             let path = e.path().to_string();
             bad(if path == "." { "top level".to_owned() } else { path }, e.inner())
         })?;
-    notes.append(&mut ignored);
-    // As many as anybody reads.
-    notes.truncate(100);
     Ok((spec, notes))
 }
 

@@ -7,7 +7,7 @@ use oci_spec::runtime::{
 use sentry::boot::config::Scheduling;
 use serde_json::Value;
 
-use super::bad;
+use super::{Notes, bad};
 use crate::error::Result;
 
 /// More processors than any host has.
@@ -141,7 +141,7 @@ pub fn cpus(process: &Process) -> Result<Vec<u32>> {
 }
 
 /// `linux.personality`, as `personality(2)` has it.
-pub fn personality(linux: Option<&Linux>, notes: &mut Vec<String>) -> u32 {
+pub fn personality(linux: Option<&Linux>, notes: &mut Notes) -> u32 {
     let Some(wanted) = linux.and_then(|l| l.personality().as_ref()) else {
         return 0;
     };
