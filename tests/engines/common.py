@@ -95,6 +95,19 @@ def image(directory):
     return tar
 
 
+def processes():
+    """Pid, state and command line, with its NULs, of each process in this pid namespace."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state = file.read().rsplit(")", 1)[1].split()[0]
+            with open(f"/proc/{pid}/cmdline") as file:
+                line = file.read()
+        except OSError:
+            continue
+        yield int(pid), state, line
+
+
 def remove_groups(group):
     for top, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
         if f"/{group}/" in top + "/":

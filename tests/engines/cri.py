@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from common import PATIENCE, Failed, contains, equal, run, until
+from common import PATIENCE, Failed, contains, equal, processes, run, until
 from containerd import oci_image
 from cri_api import RESIZE, STDIN, STDOUT, Client, Refused, Stream
 
@@ -116,15 +116,7 @@ def members(group):
 
 def titled(pattern):
     """Host processes with such a command line."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as file:
-                if re.match(pattern, file.read().rstrip("\0").replace("\0", " ")):
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
+    return [pid for pid, _, line in processes() if re.match(pattern, line.rstrip("\0").replace("\0", " "))]
 
 
 def shims():

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from common import Failed, Terminal, contains, equal, run, until
+from common import Failed, Terminal, contains, equal, processes, run, until
 
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
                 "CAP_NET_BIND_SERVICE", "CAP_KILL"]
@@ -64,16 +64,7 @@ class Engine:
 
 
 def monitors(directory):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as file:
-                line = file.read()
-        except OSError:
-            continue
-        if "conmon\0" in line and directory in line:
-            found.append(pid)
-    return found
+    return [pid for pid, _, line in processes() if "conmon\0" in line and directory in line]
 
 
 class Pod:

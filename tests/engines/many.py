@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import docker
-from common import PATIENCE, Failed, equal, run, until
+from common import PATIENCE, Failed, equal, processes, run, until
 
 FULL = os.environ.get("RUN_ENGINES_FULL") == "1"
 IN_A_ROW, AT_ONCE, KILLS = (200, 50, 20) if FULL else (15, 8, 3)
@@ -48,22 +48,11 @@ def bundle(directory):
     return place
 
 
-def processes():
-    """Pid, state and command line of each process in this pid namespace."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                state = file.read().rsplit(")", 1)[1].split()[0]
-            with open(f"/proc/{pid}/cmdline") as file:
-                yield int(pid), state, file.read().replace("\0", " ").strip()
-        except OSError:
-            pass
-
-
 def left(e):
     """All that a container may leave behind, as a set of words."""
     found = {f"zombie {pid}" for pid, state, _ in processes() if state == "Z"}
-    found |= {f"process {pid} {line}" for pid, _, line in processes() if line.startswith(("runsc-", "containerd-shim"))}
+    lines = [(pid, line.replace("\0", " ").strip()) for pid, _, line in processes()]
+    found |= {f"process {pid} {line}" for pid, line in lines if line.startswith(("runsc-", "containerd-shim"))}
     with open("/proc/self/mountinfo") as file:
         found |= {f"mount {line.split()[4]}" for line in file}
     for pid, _, _ in processes():

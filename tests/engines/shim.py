@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import containerd
-from common import PATIENCE, Failed, Terminal, contains, equal, run, until
+from common import PATIENCE, Failed, Terminal, contains, equal, processes, run, until
 from containerd import IMAGE
 from ttrpc import Refused, Shim
 
@@ -52,16 +52,8 @@ class Engine(containerd.Engine):
 
     def shims(self):
         """Pids."""
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline") as file:
-                    line = file.read()
-            except OSError:
-                continue
-            if line.startswith(f"{self.directory}/bin/containerd-shim-runsc-v1\0"):
-                found.append(int(pid))
-        return found
+        program = f"{self.directory}/bin/containerd-shim-runsc-v1\0"
+        return [pid for pid, _, line in processes() if line.startswith(program)]
 
 
 class Events:

@@ -1,7 +1,6 @@
 //! `linux.timeOffsets`, and time namespaces by path.
 
 use std::fs::metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use oci_spec::runtime::Linux;
@@ -11,13 +10,12 @@ use super::bad;
 use super::namespaces::Wish;
 use super::pod::Role;
 use crate::error::Result;
+use crate::namespace::identity;
 
 /// That which runsc is in itself, whose clocks are the sandbox's.
 pub fn is_own(path: &Path) -> bool {
-    let (Ok(theirs), Ok(ours)) = (metadata(path), metadata("/proc/self/ns/time")) else {
-        return false;
-    };
-    (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())
+    let theirs = identity(path);
+    theirs.is_some() && theirs == identity("/proc/self/ns/time")
 }
 
 /// What a `time` entry comes to. In a pod a path may name the process of a container, which has runsc's own on the host.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::Hook;
 use crate::error::{Context, Error, Result, words};
+use crate::namespace::{self, in_namespace};
 use crate::state::wait_gone;
 
 /// Of a hook's output, as much as an error message bears.
@@ -31,14 +32,10 @@ pub struct Namespaces {
 impl Namespaces {
     /// Those of two processes that are held, with the container's root.
     pub fn of(sandbox: i32, gofer: Option<(i32, &Path)>) -> Result<Self> {
-        let open = |pid: i32, name: &str| {
-            let path = format!("/proc/{pid}/ns/{name}");
-            File::open(&path).context(|| path)
-        };
         Ok(Self {
-            network: open(sandbox, "net")?,
+            network: namespace::open(sandbox, "net")?,
             mounts: gofer
-                .map(|(pid, root)| Ok((open(pid, "mnt")?, root.to_owned())))
+                .map(|(pid, root)| Ok((namespace::open(pid, "mnt")?, root.to_owned())))
                 .transpose()?,
         })
     }
@@ -46,27 +43,20 @@ impl Namespaces {
 
 /// Runs a hook to its end.
 pub fn run(hook: &Hook, state: &Value, within: Option<&Namespaces>) -> Result<()> {
-    match within {
-        None => run_here(hook, state),
-        // Only this one thread goes there: it is not used for anything else afterwards.
-        Some(namespaces) => std::thread::scope(|scope| {
-            let thread = scope.spawn(|| enter(namespaces).and_then(|()| run_here(hook, state)));
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(Error::new("its thread ended early")))
+    let Some(Namespaces { network, mounts }) = within else {
+        return run_here(hook, state);
+    };
+    let what = || "enter the container's namespaces".to_owned();
+    match mounts {
+        None => in_namespace(network, CloneFlags::CLONE_NEWNET, what, || run_here(hook, state)),
+        Some((mounts, root)) => in_namespace(mounts, CloneFlags::CLONE_NEWNS, what, || {
+            // Names that do not begin with a slash are the container's, as with runc.
+            rustix::process::chdir(root).context(|| root.display().to_string())?;
+            // The thread is for this hook alone.
+            nix::sched::setns(network, CloneFlags::CLONE_NEWNET).context(what)?;
+            run_here(hook, state)
         }),
     }
-}
-
-fn enter(namespaces: &Namespaces) -> Result<()> {
-    let what = || "enter the container's namespaces";
-    if let Some((mounts, root)) = &namespaces.mounts {
-        nix::sched::unshare(CloneFlags::CLONE_FS).context(what)?;
-        nix::sched::setns(mounts, CloneFlags::CLONE_NEWNS).context(what)?;
-        // Names that do not begin with a slash are the container's, as with runc.
-        rustix::process::chdir(root).context(|| root.display().to_string())?;
-    }
-    nix::sched::setns(&namespaces.network, CloneFlags::CLONE_NEWNET).context(what)
 }
 
 fn run_here(hook: &Hook, state: &Value) -> Result<()> {

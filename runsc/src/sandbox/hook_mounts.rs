@@ -23,7 +23,7 @@ use sentry::boot::config::{MountConfig, MountKind};
 use super::{gofer, jail};
 use crate::config::{GoferMount, HostMounts, Plan};
 use crate::error::{Context, Error, Result};
-use crate::namespace::in_namespace;
+use crate::namespace::{self, in_namespace};
 
 /// More are seen by the guest as parts of its root.
 const MOST: usize = 200;
@@ -49,10 +49,8 @@ pub fn channel() -> Result<(OwnedFd, OwnedFd)> {
 impl HookPlace {
     /// The namespace of a Gofer that is held.
     pub fn of(gofer: i32, rootfs: &Path, later: OwnedFd) -> Result<Self> {
-        let path = format!("/proc/{gofer}/ns/mnt");
-        let namespace = File::open(&path).context(|| path)?;
         let mut place = Self {
-            namespace,
+            namespace: namespace::open(gofer, "mnt")?,
             before: BTreeSet::new(),
             later,
         };

@@ -1,14 +1,13 @@
 //! The network namespace that the Sentry is in.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 
 use nix::sched::CloneFlags;
 use sentry::boot::config::NetworkMode;
 
 use crate::config::Network;
 use crate::error::{Context, Result};
-use crate::namespace::in_namespace;
+use crate::namespace::{self, in_namespace};
 
 /// Which namespace a process goes to.
 pub enum Place {
@@ -47,22 +46,16 @@ pub fn join(wanted: &Network, mode: NetworkMode) -> Result<CloneFlags> {
 
 /// The namespace of this process, to tell the host's from a container's.
 pub fn own() -> Option<(u64, u64)> {
-    identity("/proc/self/ns/net")
-}
-
-fn identity(path: &str) -> Option<(u64, u64)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
+    namespace::identity("/proc/self/ns/net")
 }
 
 /// For `--network=host`: what the guest's kernel decides about ports and echo requests, the host's must not refuse, since the
 /// Sentry has no capability there. Sysctls of the network are the namespace's. Not done to the host's own namespace.
 pub fn prepare(sandbox: i32, before: Option<(u64, u64)>, sysctl: &[(String, String)]) -> Result<()> {
-    let path = format!("/proc/{sandbox}/ns/net");
-    if before.is_none() || identity(&path) == before {
+    if before.is_none() || namespace::identity(format!("/proc/{sandbox}/ns/net")) == before {
         return Ok(());
     }
-    let namespace = File::open(&path).context(|| path)?;
+    let namespace = namespace::open(sandbox, "net")?;
     let what = || "enter the container's network namespace".to_owned();
     in_namespace(&namespace, CloneFlags::CLONE_NEWNET, what, || {
         for (key, value) in sysctl {

@@ -2,7 +2,6 @@
 //! kernel: whoever wants the processes or the IPC objects of a container joins its sandbox (ADR 10).
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sched::CloneFlags;
@@ -13,7 +12,7 @@ use super::{bare, processes};
 use crate::commands::Env;
 use crate::config::{First, Membership, Network, Plan, Role, Wish, is_own_time};
 use crate::error::{Context, Error, Result};
-use crate::namespace::in_namespace;
+use crate::namespace::{identity, in_namespace};
 use crate::state::{Pod, Process, Record};
 
 /// Whose namespaces a container has, by their ids; none: it has its own.
@@ -259,11 +258,5 @@ fn pid_in(path: &Path) -> Option<i32> {
 
 /// The namespace of the process that stands for a container.
 fn on_host(record: &Record, kind: &str) -> Option<(u64, u64)> {
-    identity(Path::new(&format!("/proc/{}/ns/{kind}", record.sandbox?.pid)))
-}
-
-/// By which two files are known to be of one namespace.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
+    identity(format!("/proc/{}/ns/{kind}", record.sandbox?.pid))
 }

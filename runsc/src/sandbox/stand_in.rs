@@ -20,7 +20,7 @@ use crate::cli::Network as NetworkFlag;
 use crate::commands::Env;
 use crate::config::Plan;
 use crate::error::{Context, Error, Result};
-use crate::namespace::in_namespace;
+use crate::namespace::{self, in_namespace};
 
 /// What it is given.
 pub struct StandIn<'a> {
@@ -54,8 +54,7 @@ impl Places {
         ] {
             if let Some(id) = id {
                 let pid = env.store.load(id)?.sandbox.map_or(0, |process| process.pid);
-                let path = format!("/proc/{pid}/ns/{kind}");
-                places.entered.push((File::open(&path).context(|| path)?, flag, kind));
+                places.entered.push((namespace::open(pid, kind)?, flag, kind));
             } else if kind != "net" {
                 places.new |= flag;
             }
@@ -79,8 +78,7 @@ impl Places {
         if !self.new.contains(CloneFlags::CLONE_NEWNS) {
             return Ok(());
         }
-        let path = format!("/proc/{pid}/ns/mnt");
-        let namespace = File::open(&path).context(|| path)?;
+        let namespace = namespace::open(pid, "mnt")?;
         let what = || "enter the mount namespace of runsc-container".to_owned();
         in_namespace(&namespace, CloneFlags::CLONE_NEWNS, what, || {
             jail::private_mounts()?;
@@ -123,13 +121,9 @@ impl StandIn<'_> {
             own_mounts: hooked,
         };
         // It dies with the thread that starts it, so it is this one that goes there, and comes back.
-        let own = |kind: &str| {
-            let path = format!("/proc/thread-self/ns/{kind}");
-            File::open(&path).context(|| path)
-        };
         let mut back = Vec::new();
         for (file, flag, kind) in &places.entered {
-            back.push((own(kind)?, *flag));
+            back.push((namespace::open("thread-self", kind)?, *flag));
             nix::sched::setns(file, *flag).context(|| format!("enter the {kind} namespace of the sandbox"))?;
         }
         let started = spawn(&program).context(|| "start runsc-container");
